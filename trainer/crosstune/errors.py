@@ -1,0 +1,27 @@
+"""The two errors that a user is meant to see, each with its exit code."""
+
+from __future__ import annotations
+
+
+class CrosstuneError(Exception):
+    """Something a user can mend. The message names file, line or key, what was found, what was
+    expected and what to do; the command line prints it without a traceback."""
+
+    exit_code = 2
+
+
+class InputError(CrosstuneError):
+    """Bad input: a file, a recipe, a model or a call that cannot be used as it is (exit 2)."""
+
+
+class CheckFailed(CrosstuneError):
+    """The work was done and a check on its result failed (exit 1)."""
+
+    exit_code = 1
+
+
+class MissingExtra(InputError):
+    """A part that needs an extra was called without it."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs more packages: pip install 'crosstune[{extra}]'")

@@ -1,0 +1,143 @@
+"""Reading with file and line in every error; writing to a temporary name and renaming."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from crosstune.errors import InputError
+
+
+@contextmanager
+def staged_file(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; renames it to `path` when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def staged_folder(path: Path) -> Iterator[Path]:
+    """Yields an empty temporary folder beside `path`; it takes the place of `path` when the block
+    ends well, and is removed otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    if temporary.exists():
+        shutil.rmtree(temporary)
+    temporary.mkdir()
+    try:
+        yield temporary
+        replace_folder(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def replace_folder(new: Path, path: Path) -> None:
+    """Moves the folder `new` to `path`; what stood there is removed first."""
+    if path.exists():
+        outgoing = path.with_name(f".{path.name}.old")
+        shutil.rmtree(outgoing, ignore_errors=True)
+        path.rename(outgoing)
+        new.rename(path)
+        shutil.rmtree(outgoing)
+    else:
+        new.rename(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    with staged_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: object) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> None:
+    with staged_file(path) as temporary, temporary.open("w", encoding="utf-8") as handle:
+        for row in rows:
+            handle.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yields `(line number from 1, line without its end)`.
+
+    Raises `InputError` when the file is missing, unreadable, a folder or not UTF-8 (with the line).
+    """
+    number = 0
+    try:
+        with path.open("rb") as handle:
+            for number, raw in enumerate(handle, start=1):
+                if number == 1:
+                    raw = raw.removeprefix(b"\xef\xbb\xbf")
+                yield number, raw.decode("utf-8").rstrip("\r\n")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder, a file was expected") from None
+    except PermissionError:
+        raise InputError(f"{path}: cannot be read (permission denied)") from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}:{number}: not valid UTF-8 (byte {error.start + 1} of the line: {error.reason}); "
+            "convert the file to UTF-8"
+        ) from None
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields `(line number, object)`; blank lines are passed over.
+
+    Raises `InputError` with file and line for anything that is not one JSON object a line.
+    """
+    for number, line in read_lines(path):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise InputError(
+                f"{path}:{number}: not valid JSON ({error}); one JSON object a line was expected. "
+                "A cut last line usually means a download or copy that broke off"
+            ) from None
+        if not isinstance(row, dict):
+            raise InputError(f"{path}:{number}: a JSON object was expected, found {type(row).__name__}")
+        yield number, row
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    text = "\n".join(line for _, line in read_lines(path))
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}: not valid JSON ({error.msg})") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: a JSON object was expected, found {type(value).__name__}")
+    return value
+
+
+def sha256_file(path: Path) -> str:
+    with path.open("rb") as handle:
+        digest = hashlib.sha256()
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sha256_folder(folder: Path) -> str:
+    """One digest over the names and bytes of all files below `folder`."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256_file(path)}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,52 @@
+"""The record types that every stage shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+
+Qrels = dict[str, dict[str, int]]
+"""query id -> document id -> grade; a document that is not listed is unjudged."""
+
+Run = dict[str, dict[str, float]]
+"""query id -> document id -> score, higher is better."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A collection read whole: what `crosstune.data.read_collection` returns.
+
+    `passages` maps a document id to title and text joined by a space; `counts` says what the reader
+    met and left out (for example `qrels_unknown_document`), by name.
+    """
+
+    name: str
+    passages: dict[str, str]
+    queries: dict[str, str]
+    qrels: dict[Split, Qrels]
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Group:
+    """One training group: a query, `docs` passages and, for each, its grade and first-stage score.
+
+    The first document is the positive. A `teacher_scores` entry is `None` where no teacher was asked.
+    """
+
+    query_id: str
+    query: str
+    doc_ids: list[str]
+    docs: list[str]
+    labels: list[int]
+    first_stage_scores: list[float | None]
+    teacher_scores: list[float | None]
+
+
+def ranking(scores: Mapping[str, float]) -> list[str]:
+    """Document ids best first, as trec_eval orders them: by score, ties by document id, descending."""
+    return [doc for doc, _ in sorted(scores.items(), key=lambda item: (item[1], item[0]), reverse=True)]

@@ -1,0 +1,132 @@
+"""From a query and a passage to token ids: the one length rule of training, evaluation and serving.
+
+The layout is the tokenizer's own pair template (BERT: `[CLS] query [SEP] passage [SEP]`, segments
+0 and 1). The query is kept whole up to `max_query_tokens` wordpieces; the passage is what gets cut so
+that the pair has at most `max_tokens` ids, special tokens included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+from crosstune.errors import InputError
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LengthRule:
+    """`max_tokens`: ids of a whole pair; `max_query_tokens`: wordpieces of the query alone."""
+
+    max_tokens: int
+    max_query_tokens: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_query_tokens < self.max_tokens - 3:
+            raise InputError(
+                f"max_query_tokens is {self.max_query_tokens} and max_tokens {self.max_tokens}: "
+                "the query must leave room for the special tokens and one token of the passage"
+            )
+
+
+@dataclass(frozen=True)
+class EncodedPair:
+    """One pair as ids; `cut_query` and `cut_passage` count the wordpieces that were left out."""
+
+    input_ids: list[int]
+    token_type_ids: list[int]
+    cut_query: int
+    cut_passage: int
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+class PairEncoder:
+    """Encodes pairs by a `LengthRule`. Holds no state between calls."""
+
+    def __init__(self, tokenizer: Tokenizer, rule: LengthRule) -> None:
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self.rule = rule
+        self._tokenizer = tokenizer
+        self._special = tokenizer.num_special_tokens_to_add(True)
+
+    @classmethod
+    def from_folder(cls, folder: Path, rule: LengthRule) -> PairEncoder:
+        """Reads `tokenizer.json`. Raises `InputError` when it is missing or damaged."""
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; a model folder with a fast tokenizer was expected")
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:
+            raise InputError(f"{path}: cannot be read as a tokenizer ({error})") from None
+        return cls(tokenizer, rule)
+
+    def words(self, texts: Sequence[str]) -> list[Encoding]:
+        """Wordpieces of each text, without special tokens and uncut. Runs in parallel."""
+        # A lone surrogate is no Unicode text and the tokenizer would raise on it.
+        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+        encodings: list[Encoding] = self._tokenizer.encode_batch(clean, add_special_tokens=False)
+        return encodings
+
+    def join(self, query: Encoding, passage: Encoding) -> EncodedPair:
+        """Cuts and joins two results of `words`; the arguments stay as they are."""
+        query_ids = query.ids[: self.rule.max_query_tokens]
+        room = self.rule.max_tokens - self._special - len(query_ids)
+        cut_query = len(query.ids) - len(query_ids)
+        cut_passage = max(0, len(passage.ids) - room)
+        joined = self._tokenizer.post_process(
+            _shortened(query, len(query_ids)), _shortened(passage, len(passage.ids) - cut_passage), True
+        )
+        return EncodedPair(joined.ids, joined.type_ids, cut_query, cut_passage)
+
+    def encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
+        """Encodes `(query, passage)` pairs; a text that occurs often is tokenised once."""
+        texts = list(dict.fromkeys(text for pair in pairs for text in pair))
+        encoded = dict(zip(texts, self.words(texts), strict=True))
+        return [self.join(encoded[query], encoded[passage]) for query, passage in pairs]
+
+
+def _shortened(encoding: Encoding, length: int) -> Encoding:
+    """A copy of `encoding` with at most `length` tokens: `truncate` and `post_process` work in place."""
+    copy = Encoding.merge([encoding], growing_offsets=False)
+    copy.truncate(length)
+    return copy
+
+
+def token_budget_batches(lengths: Sequence[int], max_batch_tokens: int) -> Iterator[list[int]]:
+    """Yields index lists, longest pairs first, so that rows x longest row <= `max_batch_tokens`.
+
+    Sorting by length leaves almost no padding. A pair longer than the budget gets a batch of its own.
+    """
+    batch: list[int] = []
+    width = 0
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if batch and (len(batch) + 1) * width > max_batch_tokens:
+            yield batch
+            batch = []
+        if not batch:
+            width = max(1, lengths[index])
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def pad(pairs: Sequence[EncodedPair], pad_id: int) -> tuple[Ids, Ids, Ids]:
+    """Returns `input_ids`, `attention_mask`, `token_type_ids`, each `[batch, longest pair]`, int64."""
+    shape = (len(pairs), max(len(pair) for pair in pairs))
+    input_ids = np.full(shape, pad_id, dtype=np.int64)
+    mask, types = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    for row, pair in enumerate(pairs):
+        input_ids[row, : len(pair)] = pair.input_ids
+        mask[row, : len(pair)] = 1
+        types[row, : len(pair)] = pair.token_type_ids
+    return input_ids, mask, types
