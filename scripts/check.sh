@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Format, lint, types, import rules and guard tests, in one command:
+#   bash scripts/check.sh
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+bash "$root/scripts/install.sh" train dev
+cd "$root"
+bin=.venv/bin
+step() { echo "check: $*"; "$@" || { echo "check: failed: $*" >&2; exit 1; }; }
+step $bin/ruff format --check .
+step $bin/ruff check .
+step $bin/mypy
+step $bin/lint-imports
+step $bin/python -m pytest -q tests/guards

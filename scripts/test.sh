@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs them:
+#   bash scripts/test.sh [--all] [pytest arguments]
+# --all adds the slow ones (marked `slow`).
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+bash "$root/scripts/install.sh" train dev
+cd "$root"
+selection=(-m "not slow")
+if [ "${1:-}" = "--all" ]; then
+    selection=()
+    shift
+fi
+exec .venv/bin/python -m pytest "${selection[@]}" "$@"

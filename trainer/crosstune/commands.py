@@ -1,0 +1,126 @@
+"""What the recipe commands do: run stages in order, skip, force, and show the result."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from crosstune.errors import InputError
+from crosstune.files import read_json, write_text
+from crosstune.progress import duration, say
+from crosstune.recipe import Recipe, dump_recipe, load_recipe
+from crosstune.run import STAGES, RunFolder, is_done, locked, run_stage
+from crosstune.stages import Pipeline
+
+RUN_DIR = "run_dir="
+
+
+def run(
+    path: str,
+    overrides: Sequence[str],
+    *,
+    query: str | None,
+    dry_run: bool,
+    force: str | None,
+    as_json: bool,
+) -> None:
+    """All stages of a recipe. Raises what the stages raise."""
+    pipeline = _pipeline(path, overrides)
+    if force is not None and force not in STAGES:
+        raise InputError(f"--force {force}: no such stage; one of {', '.join(STAGES)}")
+    if dry_run:
+        _show_plan(pipeline, force)
+        return
+    started = time.monotonic()
+    folder = pipeline.folder
+    with locked(folder):
+        write_text(folder.recipe, dump_recipe(pipeline.recipe))
+        forced = False
+        for stage in pipeline.stages():
+            forced = forced or stage.name == force
+            if not forced and is_done(folder, stage):
+                say(f"{stage.name}: skipped, up to date")
+            else:
+                run_stage(folder, stage)
+    if as_json:
+        print(json.dumps(read_json(folder.metrics) | {"run_dir": str(folder.root)}))
+    else:
+        _show_result(pipeline)
+    if query is not None:
+        _rank_query(pipeline, query)
+    say(f"all done in {duration(time.monotonic() - started)}")
+
+
+def run_one(name: str, path: str, overrides: Sequence[str], *, as_json: bool) -> None:
+    """One stage alone. Raises `InputError` when a stage before it has not been run with this recipe."""
+    pipeline = _pipeline(path, overrides)
+    folder = pipeline.folder
+    with locked(folder):
+        write_text(folder.recipe, dump_recipe(pipeline.recipe))
+        for stage in pipeline.stages():
+            if stage.name == name:
+                run_stage(folder, stage) if not is_done(folder, stage) else say(f"{name}: up to date")
+                break
+            if not is_done(folder, stage):
+                if stage.name != "collection":
+                    raise InputError(
+                        f"{folder.root}: the stage {stage.name} has not been run with these settings; "
+                        f"run crosstune {stage.name} first, or crosstune run for all stages"
+                    )
+                run_stage(folder, stage)
+    if as_json:
+        print(json.dumps({"stage": name, "folder": str(folder.root / name)}))
+    else:
+        say(f"written to {folder.root / name}")
+
+
+def _pipeline(path: str, overrides: Sequence[str]) -> Pipeline:
+    run_dir = [word.removeprefix(RUN_DIR) for word in overrides if word.startswith(RUN_DIR)]
+    recipe = load_recipe(path, [word for word in overrides if not word.startswith(RUN_DIR)])
+    root = Path(run_dir[-1]).expanduser() if run_dir else Path("runs") / recipe.name
+    return Pipeline(recipe, RunFolder(root))
+
+
+def _show_plan(pipeline: Pipeline, force: str | None) -> None:
+    print(dump_recipe(pipeline.recipe))
+    forced = False
+    for stage in pipeline.stages():
+        forced = forced or stage.name == force
+        done = not forced and is_done(pipeline.folder, stage)
+        print(f"{stage.name:<12}{'skip, up to date' if done else 'run'}")
+    print(f"run folder: {pipeline.folder.root}")
+
+
+def _show_result(pipeline: Pipeline) -> None:
+    from crosstune.evaluate import render_table
+
+    folder = pipeline.folder
+    print(render_table(read_json(folder.metrics)))
+    print(f"run folder  {folder.root}")
+    print(f"report      {folder.report}")
+    print(f"export      {folder.export}")
+
+
+def _rank_query(pipeline: Pipeline, query: str) -> None:
+    """First stage, then the exported model: what a search box over this collection would show."""
+    from crosstune.data import search
+    from crosstune.serve import Reranker
+
+    collection = pipeline.collection()
+    candidates = search(collection, pipeline.recipe.first_stage, query)
+    ids = list(candidates)
+    started = time.monotonic()
+    ranked = Reranker(pipeline.folder.export).rank(query, [collection.passages[i] for i in ids], top_k=5)
+    took = 1000 * (time.monotonic() - started)
+    print(f"\n{query!r}: {len(ids)} candidates ranked by the exported model in {took:.0f} ms")
+    width = max(60, shutil.get_terminal_size().columns - 50)
+    for place, row in enumerate(ranked, start=1):
+        text = " ".join(str(row.document).split())[:width]
+        print(f"{place:3d}. {row.score:.3f}  (was {row.index + 1:3d})  {ids[row.index]}  {text}")
+    if not ranked:
+        print("  the first stage found nothing for it", file=sys.stderr)

@@ -1,0 +1,134 @@
+"""Recipes: YAML, `key=value` overrides, and one answer with every error."""
+
+from __future__ import annotations
+
+import difflib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from ruamel.yaml import YAML, YAMLError
+
+from crosstune.data import Bm25Settings, MiningSettings
+from crosstune.errors import InputError
+from crosstune.evaluate import EvaluationSettings
+from crosstune.export import ExportSettings
+from crosstune.files import read_lines
+from crosstune.settings import Settings
+from crosstune.train import TrainSettings
+
+RECIPE_FOLDERS = (Path(__file__).parent / "shipped_recipes", Path(__file__).parents[2] / "recipes")
+
+
+class Recipe(Settings):
+    """Everything that decides the outcome of a run."""
+
+    name: str = Field(pattern=r"^[\w.-]+$", description="name of the run folder below runs/")
+    seed: int = Field(13, ge=0, lt=2**32, description="of every draw")
+    collection: str = Field(description="stdlib, or beir:PATH")
+    model: str = Field(description="package:NAME/FOLDER, hub:NAME or a folder")
+    first_stage: Bm25Settings = Bm25Settings()
+    mine: MiningSettings = MiningSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluationSettings = EvaluationSettings()
+    export: ExportSettings = ExportSettings()
+
+
+def load_recipe(path: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe by path or by the name of a shipped one, then applies `key=value` overrides.
+
+    Raises `InputError` that lists every unknown key, wrong type and value out of range at once.
+    """
+    file = find_recipe(path)
+    values = _parse_yaml(file)
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        problems = [_explain(problem) for problem in error.errors(include_url=False)]
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        raise InputError(
+            f"{file}: {len(problems)} error{'s' * (len(problems) > 1)} in the recipe:\n{lines}"
+        ) from None
+
+
+def find_recipe(path: str) -> Path:
+    """The file itself, or the recipe of that name that comes with crosstune."""
+    if Path(path).is_file():
+        return Path(path)
+    shipped = {file.stem: file for folder in RECIPE_FOLDERS for file in sorted(folder.glob("*.yaml"))}
+    stem = Path(path).name.removesuffix(".yaml")
+    if stem in shipped and path in (stem, f"{stem}.yaml", f"recipes/{stem}.yaml"):
+        return shipped[stem]
+    raise InputError(f"{path}: no such recipe; give a YAML file or one of: {', '.join(sorted(shipped))}")
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The whole recipe with every default written out, as YAML that `load_recipe` reads back."""
+    text = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.dump(recipe.model_dump(), text)
+    return text.getvalue()
+
+
+def _parse_yaml(file: Path) -> dict[str, Any]:
+    text = "\n".join(line for _, line in read_lines(file))
+    try:
+        values = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f":{mark.line + 1}" if mark else ""
+        raise InputError(
+            f"{file}{where}: not valid YAML ({getattr(error, 'problem', None) or error})"
+        ) from None
+    if not isinstance(values, dict):
+        raise InputError(f"{file}: a mapping of keys was expected, found {type(values).__name__}")
+    return values
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"override {override!r}: key=value was expected, for example train.epochs=1")
+    try:
+        value = YAML(typ="safe", pure=True).load(text)
+    except YAMLError:
+        value = text
+    *parents, last = key.split(".")
+    for parent in parents:
+        child = values.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise InputError(f"override {override!r}: {parent} is a single value, it has no keys below it")
+        values = child
+    values[last] = value
+
+
+def _explain(problem: Any) -> str:
+    """One line: the key's path, what was found, what is allowed, and the nearest valid key."""
+    location = [str(part) for part in problem["loc"]]
+    path = ".".join(location) or "(the recipe)"
+    found = problem["input"]
+    if problem["type"] == "extra_forbidden":
+        known = _keys_beside(location)
+        near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
+        hint = f"; did you mean {'.'.join([*location[:-1], near[0]])}?" if near else ""
+        return f"{path}: unknown key{hint} Allowed here: {', '.join(known)}"
+    if problem["type"] == "missing":
+        return f"{path}: missing; add it to the recipe or give {path}=VALUE"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{path}: found {found!r} ({type(found).__name__}); {message}"
+
+
+def _keys_beside(location: Sequence[str]) -> list[str]:
+    model: type[Settings] = Recipe
+    for part in location[:-1]:
+        annotation = model.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, Settings)):
+            return []
+        model = annotation
+    return list(model.model_fields)

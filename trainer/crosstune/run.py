@@ -1,0 +1,166 @@
+"""The run folder: its layout, its lock, and which stages are up to date."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from crosstune.errors import InputError
+from crosstune.files import read_json, replace_folder, write_json
+from crosstune.progress import duration, say
+
+StageName = Literal["collection", "retrieve", "mine", "train", "evaluate", "export"]
+STAGES: tuple[StageName, ...] = ("collection", "retrieve", "mine", "train", "evaluate", "export")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The one place that knows where things lie in a run folder."""
+
+    root: Path
+
+    def stage(self, name: StageName) -> Path:
+        return self.root / name
+
+    def partial(self, name: StageName) -> Path:
+        """Where a stage writes until it is done."""
+        return self.root / f".{name}.partial"
+
+    def stamp(self, name: StageName) -> Path:
+        return self.root / ".stages" / f"{name}.json"
+
+    def candidates(self, split: str) -> Path:
+        return self.stage("retrieve") / f"{split}.trec"
+
+    @property
+    def recipe(self) -> Path:
+        return self.root / "recipe.yaml"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / ".lock"
+
+    @property
+    def retrieval(self) -> Path:
+        return self.stage("retrieve") / "retrieve.json"
+
+    @property
+    def model(self) -> Path:
+        return self.stage("train") / "model"
+
+    @property
+    def train_log(self) -> Path:
+        return self.stage("train") / "train_log.jsonl"
+
+    @property
+    def train_summary(self) -> Path:
+        return self.stage("train") / "train.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.stage("evaluate") / "metrics.json"
+
+    @property
+    def report(self) -> Path:
+        return self.stage("evaluate") / "report.html"
+
+    @property
+    def export(self) -> Path:
+        return self.stage("export")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage, the fingerprint of all that decides its outcome, and the work: called with an
+    existing folder to fill."""
+
+    name: StageName
+    fingerprint: str
+    work: Callable[[Path], None]
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the work goes on from what an interrupted call left in the partial folder."""
+        return self.name == "train"
+
+
+@contextmanager
+def locked(folder: RunFolder) -> Iterator[None]:
+    """Holds the run folder for this process. Raises `InputError` with the pid of the one that has it."""
+    folder.root.mkdir(parents=True, exist_ok=True)
+    with folder.lock.open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            raise InputError(
+                f"{folder.root}: in use by another crosstune (pid {handle.read().strip() or 'unknown'}); "
+                "wait for it, or give another folder with run_dir=PATH"
+            ) from None
+        handle.truncate(0)
+        handle.write(f"{os.getpid()}\n")
+        handle.flush()
+        yield
+
+
+def is_done(folder: RunFolder, stage: Stage) -> bool:
+    """Whether the stage's folder holds the outcome for this very fingerprint."""
+    return folder.stage(stage.name).is_dir() and _stamp(folder, stage) == "done"
+
+
+def run_stage(folder: RunFolder, stage: Stage) -> None:
+    """Does the work in the partial folder, puts it in place and stamps it."""
+    partial = folder.partial(stage.name)
+    if not (stage.resumable and _stamp(folder, stage) == "partial"):
+        shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(exist_ok=True)
+    _write_stamp(folder, stage, "partial", 0.0)
+    say(f"{stage.name} ...")
+    started = time.monotonic()
+    stage.work(partial)
+    seconds = time.monotonic() - started
+    replace_folder(partial, folder.stage(stage.name))
+    _write_stamp(folder, stage, "done", seconds)
+    say(f"{stage.name}: done in {duration(seconds)}")
+
+
+def _stamp(folder: RunFolder, stage: Stage) -> str | None:
+    """`partial` or `done` when the stage was begun or ended with this fingerprint."""
+    path = folder.stamp(stage.name)
+    stamp = read_json(path) if path.is_file() else {}
+    return str(stamp["state"]) if stamp.get("fingerprint") == stage.fingerprint else None
+
+
+def _write_stamp(folder: RunFolder, stage: Stage, state: str, seconds: float) -> None:
+    write_json(
+        folder.stamp(stage.name),
+        {"fingerprint": stage.fingerprint, "state": state, "seconds": round(seconds, 2)},
+    )
+
+
+def fingerprint(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def code_version(packages: Sequence[str]) -> str:
+    """A digest over the sources of these sub-packages and of the modules that all stages share."""
+    import crosstune
+
+    digest = hashlib.sha256()
+    for root in sorted(crosstune.__path__):
+        files = list(Path(root).glob("*.py"))
+        for package in packages:
+            files += (Path(root) / package).rglob("*.py")
+        for path in sorted(files):
+            if path.name not in ("cli.py", "run.py"):
+                digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()

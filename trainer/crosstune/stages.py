@@ -1,0 +1,218 @@
+"""The six stages of a recipe, in order: what each reads, what it hands to its package, its fingerprint."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from crosstune.errors import InputError
+from crosstune.files import sha256_file, sha256_folder, write_json
+from crosstune.progress import say
+from crosstune.recipe import Recipe, dump_recipe
+from crosstune.records import Collection, Qrels, Run, Split
+from crosstune.run import STAGES, RunFolder, Stage, StageName, code_version, fingerprint
+from crosstune.trec import read_run, write_run
+
+PARITY_PAIRS = 200
+
+STAGE_CODE: dict[StageName, tuple[str, ...]] = {
+    "collection": ("data",),
+    "retrieve": ("data",),
+    "mine": ("data",),
+    "train": ("train", "serve", "evaluate"),
+    "evaluate": ("evaluate", "train", "serve"),
+    "export": ("export", "serve"),
+}
+
+
+class Pipeline:
+    """The stages of one recipe in one run folder."""
+
+    def __init__(self, recipe: Recipe, folder: RunFolder) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        self._read = cache(self._read_collection)
+
+    def stages(self) -> list[Stage]:
+        """All stages; the fingerprint of each takes in those of the stages before it."""
+        recipe = self.recipe
+        settings: dict[StageName, object] = {
+            "collection": [recipe.collection, _source_digest(recipe.collection)],
+            "retrieve": recipe.first_stage.model_dump(),
+            "mine": [recipe.mine.model_dump(), recipe.seed],
+            "train": [recipe.train.model_dump(exclude={"wandb"}), recipe.seed, _model_digest(recipe.model)],
+            "evaluate": [recipe.evaluate.model_dump(), recipe.seed],
+            "export": recipe.export.model_dump(),
+        }
+        work: dict[StageName, Callable[[Path], None]] = {
+            "collection": self._collection,
+            "retrieve": self._retrieve,
+            "mine": self._mine,
+            "train": self._train,
+            "evaluate": self._evaluate,
+            "export": self._export,
+        }
+        stages: list[Stage] = []
+        before = ""
+        for name in STAGES:
+            before = fingerprint(before, settings[name], code_version(STAGE_CODE[name]))
+            stages.append(Stage(name, before, work[name]))
+        return stages
+
+    def _collection(self, out: Path) -> None:
+        from crosstune.data import prepare_collection, read_collection
+
+        path = prepare_collection(self.recipe.collection, out / "beir")
+        collection = read_collection(path)
+        write_json(
+            out / "source.json",
+            {"folder": "beir" if path.parent == out else str(path.resolve()), "counts": collection.counts},
+        )
+        for name, count in sorted(collection.counts.items()):
+            say(f"  {name.replace('_', ' ')}: {count}")
+        sizes = ", ".join(f"{len(qrels)} {split}" for split, qrels in collection.qrels.items())
+        say(f"  {len(collection.passages)} passages; judged queries: {sizes}")
+
+    def collection_folder(self) -> Path:
+        """The BEIR folder that the stages read."""
+        source = self.folder.stage("collection") / "source.json"
+        path = Path(json.loads(source.read_text(encoding="utf-8"))["folder"])
+        return path if path.is_absolute() else source.parent / path
+
+    def collection(self) -> Collection:
+        return self._read(self.collection_folder())
+
+    @staticmethod
+    def _read_collection(path: Path) -> Collection:
+        from crosstune.data import read_collection
+
+        return read_collection(path)
+
+    def _retrieve(self, out: Path) -> None:
+        from crosstune.data import retrieve
+
+        retrieve(self.collection(), self.recipe.first_stage, out)
+
+    def _mine(self, out: Path) -> None:
+        from crosstune.data import mine
+
+        mine(self.collection(), self._candidates("train"), self.recipe.mine, self.recipe.seed, out)
+
+    def _train(self, out: Path) -> None:
+        from crosstune.data import read_groups
+        from crosstune.train import train
+
+        train(
+            read_groups(self.folder.stage("mine")),
+            self.collection(),
+            self._candidates("dev"),
+            self.recipe.model,
+            self.recipe.train,
+            self.recipe.seed,
+            out,
+        )
+
+    def _evaluate(self, out: Path) -> None:
+        from crosstune.data import read_groups
+        from crosstune.evaluate import evaluate, find_leaks
+        from crosstune.files import read_json, read_jsonl
+        from crosstune.serve.pairs import LengthRule, PairEncoder
+        from crosstune.train import load_cross_encoder, resolve_model
+        from crosstune.train.scoring import score_run
+
+        recipe, collection = self.recipe, self.collection()
+        rule = LengthRule(recipe.train.max_tokens, recipe.train.max_query_tokens)
+        qrels = self._test_qrels(collection)
+        candidates = self._candidates("test")
+        runs: dict[str, Run] = {"first_stage": {q: candidates.get(q, {}) for q in qrels}}
+        milliseconds = {"first_stage": read_json(self.folder.retrieval)["milliseconds_per_query"]}
+        for system, model in (("base", resolve_model(recipe.model)), ("tuned", self.folder.model)):
+            scored = score_run(
+                load_cross_encoder(model, rule, recipe.seed),
+                PairEncoder.from_folder(model, rule),
+                runs["first_stage"],
+                collection.queries,
+                collection.passages,
+                f"test with the {system} model, queries",
+            )
+            write_run(out / f"test.{system}.trec", scored.run, f"crosstune-{system}")
+            runs[system] = read_run(out / f"test.{system}.trec")
+            milliseconds[system] = scored.milliseconds
+        groups = read_groups(self.folder.stage("mine"))
+        evaluate(
+            qrels,
+            runs,
+            settings=recipe.evaluate,
+            seed=recipe.seed,
+            milliseconds=milliseconds,
+            leaks=find_leaks(collection, groups, qrels),
+            context={"recipe": dump_recipe(recipe), "train": read_json(self.folder.train_summary)},
+            split="test",
+            training_log=[row for _, row in read_jsonl(self.folder.train_log)],
+            folder=out,
+        )
+
+    def _test_qrels(self, collection: Collection) -> Qrels:
+        """The judged test queries, or the seeded sample of them that the recipe asks for."""
+        judged = collection.qrels.get("test", {})
+        if not judged:
+            raise InputError("the collection has no test split (qrels/test.tsv); there is nothing to prove on")
+        wanted = self.recipe.evaluate.test_queries
+        if wanted is None or wanted >= len(judged):
+            return judged
+        say(f"  {wanted} of {len(judged)} test queries, drawn by seed {self.recipe.seed}")
+        return {q: judged[q] for q in random.Random(self.recipe.seed).sample(sorted(judged), wanted)}
+
+    def _export(self, out: Path) -> None:
+        from crosstune.export import export_model
+        from crosstune.files import read_json
+        from crosstune.serve.pairs import LengthRule
+
+        recipe = self.recipe
+        export_model(
+            self.folder.model,
+            LengthRule(recipe.train.max_tokens, recipe.train.max_query_tokens),
+            self._sample_pairs(),
+            recipe.export,
+            {
+                "base_model": recipe.model,
+                "recipe": recipe.model_dump(),
+                "data_fingerprint": sha256_folder(self.collection_folder()),
+                "metrics": read_json(self.folder.metrics)["splits"],
+            },
+            out,
+        )
+
+    def _sample_pairs(self) -> list[tuple[str, str]]:
+        """Pairs of the dev split's candidates: what the exported model is compared on."""
+        collection, candidates = self.collection(), self._candidates("dev")
+        pairs = [
+            (collection.queries[query_id], collection.passages[doc_id])
+            for query_id, scores in candidates.items()
+            for doc_id in scores
+        ]
+        return random.Random(self.recipe.seed).sample(pairs, min(PARITY_PAIRS, len(pairs)))
+
+    def _candidates(self, split: Split) -> Run:
+        path = self.folder.candidates(split)
+        return read_run(path) if path.is_file() else {}
+
+
+def _source_digest(spec: str) -> str:
+    """What the collection is made from: the Python version, or the bytes of the user's files."""
+    import sys
+
+    if spec == "stdlib":
+        return sys.version
+    folder = Path(spec.removeprefix("beir:")).expanduser()
+    return sha256_folder(folder) if folder.is_dir() else ""
+
+
+def _model_digest(spec: str) -> str:
+    from crosstune.train import resolve_model
+
+    folder = resolve_model(spec)
+    return fingerprint(*(sha256_file(path) for path in sorted(folder.glob("*.*")) if path.is_file()))

@@ -1,0 +1,95 @@
+"""From groups to the micro-batches of a step: tokenised once, sorted by length, almost no padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from tokenizers import Encoding
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from crosstune.records import Group
+from crosstune.serve.pairs import EncodedPair, PairEncoder, pad, token_budget_batches
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """How many inputs the length rule cut, out of how many."""
+
+    pairs: int
+    passages_cut: int
+    queries: int
+    queries_cut: int
+
+
+class TokenizedGroups(Dataset[dict[str, Any]]):
+    """The training groups; every text that occurs in them is tokenised once."""
+
+    def __init__(self, groups: Sequence[Group], encoder: PairEncoder) -> None:
+        self._groups = groups
+        self._encoder = encoder
+        texts = list(dict.fromkeys(text for group in groups for text in (group.query, *group.docs)))
+        self._words: dict[str, Encoding] = dict(zip(texts, encoder.words(texts), strict=True))
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        group = self._groups[index]
+        query = self._words[group.query]
+        pairs = [self._encoder.join(query, self._words[doc]) for doc in group.docs]
+        return {"pairs": pairs, "labels": group.labels}
+
+    def cuts(self) -> Cuts:
+        """Counts the cut passages over all pairs, and the cut queries over the distinct queries."""
+        pairs = [pair for index in range(len(self)) for pair in self[index]["pairs"]]
+        queries = {group.query for group in self._groups}
+        longest = self._encoder.rule.max_query_tokens
+        return Cuts(
+            pairs=len(pairs),
+            passages_cut=sum(pair.cut_passage > 0 for pair in pairs),
+            queries=len(queries),
+            queries_cut=sum(len(self._words[query].ids) > longest for query in queries),
+        )
+
+
+@dataclass(frozen=True)
+class GroupCollator:
+    """Groups -> `micro_batches` (each padded to its own longest pair), `slots` (where each of their
+    rows stands in the flattened `[groups, docs]` table), `labels` and `mask` `[groups, docs]`."""
+
+    pad_id: int
+    micro_batch_tokens: int
+    with_types: bool
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        width = max(len(row["pairs"]) for row in rows)
+        labels = torch.zeros(len(rows), width)
+        mask = torch.zeros(len(rows), width, dtype=torch.bool)
+        pairs: list[EncodedPair] = []
+        slots: list[int] = []
+        for number, row in enumerate(rows):
+            count = len(row["pairs"])
+            labels[number, :count] = torch.tensor(row["labels"], dtype=torch.float32)
+            mask[number, :count] = True
+            pairs += row["pairs"]
+            slots += range(number * width, number * width + count)
+        batches = list(token_budget_batches([len(pair) for pair in pairs], self.micro_batch_tokens))
+        return {
+            "micro_batches": [
+                model_inputs([pairs[i] for i in batch], self.pad_id, self.with_types) for batch in batches
+            ],
+            "slots": torch.tensor([slots[i] for batch in batches for i in batch]),
+            "labels": labels,
+            "mask": mask,
+        }
+
+
+def model_inputs(pairs: Sequence[EncodedPair], pad_id: int, with_types: bool) -> dict[str, Tensor]:
+    """The tensors that the model is called with, each `[batch, longest pair]`."""
+    input_ids, mask, types = pad(pairs, pad_id)
+    inputs = {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask)}
+    return inputs | {"token_type_ids": torch.from_numpy(types)} if with_types else inputs

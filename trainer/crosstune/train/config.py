@@ -1,0 +1,46 @@
+"""The settings of training, each with its unit and range."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from crosstune.settings import Settings
+
+
+class TrainSettings(Settings):
+    """How the cross-encoder is trained. The unit of a step is groups; a group is one positive with
+    its negatives, so a step sees `groups_per_step` x (1 + negatives) pairs."""
+
+    loss: Literal["lce", "bce"] = Field("lce", description="softmax over a group, or pointwise")
+    epochs: float = Field(2.0, gt=0, le=100, description="passes over the groups")
+    learning_rate: float = Field(3e-5, gt=0, le=1, description="peak rate of AdamW")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps with rising rate")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="decoupled, not on biases and norms")
+    max_grad_norm: float = Field(1.0, gt=0, description="global norm that gradients are clipped to")
+    groups_per_step: int = Field(4, ge=1, le=4096, description="groups an optimizer step")
+    accumulate: int = Field(1, ge=1, le=4096, description="parts that a step's groups are cut into")
+    micro_batch_tokens: int = Field(2048, ge=64, description="most token slots in one forward pass")
+    max_tokens: int = Field(128, ge=8, le=8192, description="ids of a pair, special tokens included")
+    max_query_tokens: int = Field(64, ge=1, le=4096, description="wordpieces of the query")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of forward and backward")
+    evaluations: int = Field(4, ge=1, le=1000, description="dev evaluations over the whole training")
+    patience: int = Field(4, ge=1, description="evaluations without a gain before training stops")
+    dev_queries: int = Field(100, ge=1, description="dev queries reranked at each evaluation, drawn by seed")
+    dev_depth: int = Field(50, ge=2, le=1000, description="candidates a dev query at each evaluation")
+    wandb: bool = Field(False, description="log to Weights & Biases, by the user's own settings")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> TrainSettings:
+        if self.max_query_tokens >= self.max_tokens - 3:
+            raise ValueError(
+                f"max_query_tokens is {self.max_query_tokens}, which leaves no room for a passage "
+                f"in max_tokens = {self.max_tokens}"
+            )
+        if self.groups_per_step % self.accumulate:
+            raise ValueError(
+                f"groups_per_step = {self.groups_per_step} cannot be cut into accumulate = "
+                f"{self.accumulate} equal parts"
+            )
+        return self

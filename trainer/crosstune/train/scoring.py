@@ -1,0 +1,77 @@
+"""Scoring first-stage candidates with a torch model."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from crosstune.progress import progress
+from crosstune.records import Run, ranking
+from crosstune.serve.pairs import PairEncoder, token_budget_batches
+from crosstune.train.batching import model_inputs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}
+
+
+def takes_types(model: PreTrainedModel) -> bool:
+    """Whether the model reads `token_type_ids` (DistilBERT and ModernBERT do not)."""
+    return getattr(model.config, "type_vocab_size", 0) > 0 and model.config.model_type != "distilbert"
+
+
+@torch.inference_mode()
+def score_pairs(model: PreTrainedModel, encoder: PairEncoder, pairs: Sequence[tuple[str, str]]) -> list[float]:
+    """fp32 logits of `(query, passage)` pairs, in the order given, whatever their batches."""
+    encoded = encoder.encode(pairs)
+    device = model.device
+    logits = torch.empty(len(pairs))
+    budget = BATCH_TOKENS.get(device.type, BATCH_TOKENS["cpu"])
+    for batch in token_budget_batches([len(pair) for pair in encoded], budget):
+        inputs = model_inputs([encoded[i] for i in batch], model.config.pad_token_id, takes_types(model))
+        output = model(**{name: tensor.to(device) for name, tensor in inputs.items()})
+        logits[batch] = output.logits[:, 0].float().cpu()
+    return logits.tolist()
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """A run over exactly the candidates that were given, and the median time of one query."""
+
+    run: Run
+    milliseconds: float
+
+
+def score_run(
+    model: PreTrainedModel,
+    encoder: PairEncoder,
+    candidates: Run,
+    queries: Mapping[str, str],
+    passages: Mapping[str, str],
+    label: str,
+) -> ScoredRun:
+    """Scores every candidate of every query, a query at a time."""
+    run: Run = {}
+    seconds: list[float] = []
+    with progress(label, len(candidates)) as advance:
+        for query_id, scores in candidates.items():
+            started = time.perf_counter()
+            logits = score_pairs(model, encoder, [(queries[query_id], passages[doc_id]) for doc_id in scores])
+            run[query_id] = dict(zip(scores, logits, strict=True))
+            seconds.append(time.perf_counter() - started)
+            advance(1)
+    return ScoredRun(run, 1000 * statistics.median(seconds) if seconds else 0.0)
+
+
+def top(candidates: Run, depth: int) -> Run:
+    """The best `depth` candidates of each query."""
+    return {
+        query_id: {doc_id: scores[doc_id] for doc_id in ranking(scores)[:depth]}
+        for query_id, scores in candidates.items()
+    }

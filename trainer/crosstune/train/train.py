@@ -1,0 +1,181 @@
+"""The training stage: groups and a dev split in, the best checkpoint as a Hugging Face folder out."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crosstune.errors import InputError
+from crosstune.evaluate import mean, per_query
+from crosstune.files import replace_folder, write_json
+from crosstune.progress import say
+from crosstune.records import Collection, Group, Run
+from crosstune.serve.pairs import LengthRule, PairEncoder
+from crosstune.train.config import TrainSettings
+from crosstune.train.model import load_cross_encoder, resolve_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, TrainingArguments
+
+MEASURE = "nDCG@10"
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    """What `train.json` holds: the best dev nDCG@10 over the sampled dev queries, and the counts."""
+
+    best_dev_ndcg: float
+    best_step: int
+    steps: int
+    groups: int
+    pairs: int
+    passages_cut: int
+    queries: int
+    queries_cut: int
+    seconds: float
+
+
+def train(
+    groups: Sequence[Group],
+    collection: Collection,
+    dev_candidates: Run,
+    model: str,
+    settings: TrainSettings,
+    seed: int,
+    folder: Path,
+) -> TrainSummary:
+    """Trains a cross-encoder and writes `model/`, `train_log.jsonl` and `train.json` into `folder`.
+
+    `folder` may hold the checkpoints of an interrupted call with the same arguments: training then
+    goes on from the last whole one. Raises `InputError` for groups, a dev split or a model that cannot
+    be used and `CheckFailed` when the loss is no longer a number.
+    """
+    from transformers import EarlyStoppingCallback, set_seed
+
+    from crosstune.train.batching import GroupCollator, TokenizedGroups
+    from crosstune.train.callbacks import CompleteMark, JsonlLog, StepProgress, last_complete
+    from crosstune.train.loop import GroupTrainer
+    from crosstune.train.losses import LOSSES
+    from crosstune.train.scoring import score_run, takes_types
+
+    if not groups:
+        raise InputError("there are no training groups; see mining.json for what was left out and why")
+    dev = _dev_sample(collection, dev_candidates, settings, seed)
+    rule = LengthRule(settings.max_tokens, settings.max_query_tokens)
+    base = resolve_model(model)
+    encoder = PairEncoder.from_folder(base, rule)
+    network = load_cross_encoder(base, rule, seed)
+    data = TokenizedGroups(groups, encoder)
+    cuts = data.cuts()
+    say(
+        f"  {len(groups)} groups, {cuts.pairs} pairs; {cuts.passages_cut} passages cut to "
+        f"{rule.max_tokens} tokens a pair, {cuts.queries_cut} of {cuts.queries} queries cut to "
+        f"{rule.max_query_tokens} tokens"
+    )
+
+    def rerank_dev(current: PreTrainedModel) -> float:
+        scored = score_run(current, encoder, dev, collection.queries, collection.passages, "dev, queries")
+        judged = {query_id: collection.qrels["dev"][query_id] for query_id in dev}
+        return mean(per_query(judged, scored.run, [MEASURE])[MEASURE])
+
+    checkpoints = folder / "checkpoints"
+    trainer = GroupTrainer(
+        model=network,
+        args=_arguments(settings, len(groups), seed, checkpoints),
+        train_dataset=data,
+        data_collator=GroupCollator(
+            network.config.pad_token_id, settings.micro_batch_tokens, takes_types(network)
+        ),
+        callbacks=[
+            JsonlLog(folder / "train_log.jsonl"),
+            StepProgress(),
+            CompleteMark(),
+            EarlyStoppingCallback(settings.patience),
+        ],
+        loss=LOSSES[settings.loss],
+        rerank_dev=rerank_dev,
+    )
+    checkpoint = last_complete(checkpoints)
+    if checkpoint:
+        say(f"  continuing from {checkpoint.name} of an interrupted training")
+    set_seed(seed)
+    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+    _save(trainer.model, base, folder)
+    summary = TrainSummary(
+        best_dev_ndcg=float(trainer.state.best_metric or 0.0),
+        best_step=int(trainer.state.best_global_step or 0),
+        steps=int(trainer.state.global_step),
+        groups=len(groups),
+        seconds=round(float(result.metrics["train_runtime"]), 1),
+        **dataclasses.asdict(cuts),
+    )
+    write_json(folder / "train.json", dataclasses.asdict(summary))
+    shutil.rmtree(checkpoints)
+    return summary
+
+
+def _dev_sample(collection: Collection, candidates: Run, settings: TrainSettings, seed: int) -> Run:
+    """The judged dev queries (a seeded sample of them) with their best candidates; a query that the
+    first stage answered with nothing stays, and counts 0."""
+    from crosstune.train.scoring import top
+
+    judged = sorted(collection.qrels.get("dev", {}))
+    if not judged:
+        raise InputError("the collection has no dev split (qrels/dev.tsv); it chooses the best checkpoint")
+    sample = random.Random(seed).sample(judged, min(settings.dev_queries, len(judged)))
+    return top({query_id: candidates.get(query_id, {}) for query_id in sample}, settings.dev_depth)
+
+
+def _arguments(settings: TrainSettings, groups: int, seed: int, checkpoints: Path) -> TrainingArguments:
+    import torch
+    from transformers import TrainingArguments
+
+    # Rounded up to whole intervals, so that the last step is evaluated as well.
+    every = math.ceil(settings.epochs * groups / settings.groups_per_step / settings.evaluations)
+    steps = every * settings.evaluations
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        max_steps=steps,
+        learning_rate=settings.learning_rate,
+        warmup_steps=math.ceil(settings.warmup * steps),
+        lr_scheduler_type="linear",
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        per_device_train_batch_size=settings.groups_per_step // settings.accumulate,
+        gradient_accumulation_steps=settings.accumulate,
+        optim="adamw_torch_fused",
+        bf16=settings.precision == "bf16",
+        use_cpu=not torch.cuda.is_available(),
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model=f"eval_{MEASURE}",
+        greater_is_better=True,
+        logging_steps=max(1, every // 10),
+        logging_nan_inf_filter=False,
+        report_to=["wandb"] if settings.wandb else [],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        seed=seed,
+        data_seed=seed,
+    )
+
+
+def _save(model: PreTrainedModel, base: Path, folder: Path) -> None:
+    """The model with the base's own tokenizer files."""
+    staging = folder / "model.partial"
+    model.save_pretrained(staging)
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
+        if (base / name).is_file():
+            shutil.copyfile(base / name, staging / name)
+    replace_folder(staging, folder / "model")
