@@ -56,7 +56,7 @@ def train(
     goes on from the last whole one. Raises `InputError` for groups, a dev split or a model that cannot
     be used and `CheckFailed` when the loss is no longer a number.
     """
-    from transformers import EarlyStoppingCallback, set_seed
+    from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
     from crosstune.train.batching import GroupCollator, TokenizedGroups
     from crosstune.train.callbacks import CompleteMark, JsonlLog, StepProgress, last_complete
@@ -89,6 +89,7 @@ def train(
         model=network,
         args=_arguments(settings, len(groups), seed, checkpoints),
         train_dataset=data,
+        eval_dataset=list(dev),
         data_collator=GroupCollator(
             network.config.pad_token_id, settings.micro_batch_tokens, takes_types(network)
         ),
@@ -101,6 +102,7 @@ def train(
         loss=LOSSES[settings.loss],
         rerank_dev=rerank_dev,
     )
+    trainer.remove_callback(PrinterCallback)  # its lines would mix with results on standard output
     checkpoint = last_complete(checkpoints)
     if checkpoint:
         say(f"  continuing from {checkpoint.name} of an interrupted training")

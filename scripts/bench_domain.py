@@ -1,0 +1,91 @@
+"""The domain recipe over several BEIR folders, as one table: first stage, base, tuned, ceiling.
+
+    python scripts/bench_domain.py COLLECTIONS_FOLDER [--only NAME ...] [--seeds 3] [--json] [KEY=VALUE ...]
+
+COLLECTIONS_FOLDER holds one BEIR folder a collection. Every figure is on the test split, the mean over
+the seeds; a run that is up to date is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+SYSTEMS = ("first_stage", "base", "tuned", "ceiling")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--runs", type=Path, default=Path("runs/bench"))
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+
+    names = options.only or sorted(path.parent.name for path in options.folder.glob("*/corpus.jsonl"))
+    rows = []
+    for name in names:
+        runs = [_run(options, name, seed) for seed in range(13, 13 + options.seeds)]
+        rows.append(_row(name, runs))
+        print(_line(rows[-1]), file=sys.stderr, flush=True)
+    if options.json:
+        print(json.dumps({"machine": _machine(), "command": sys.argv, "rows": rows}, indent=2))
+    else:
+        print(_table(rows))
+
+
+def _run(options: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
+    command = [
+        *(sys.executable, "-m", "crosstune.cli", "run", "domain", "--json"),
+        *(f"collection=beir:{options.folder / name}", f"seed={seed}"),
+        *(f"run_dir={options.runs / name / str(seed)}", *options.overrides),
+    ]
+    started = time.monotonic()
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode not in (0, 1):
+        sys.exit(f"{name}, seed {seed}: exit {done.returncode}; its message is above")
+    metrics: dict[str, Any] = json.loads(done.stdout)
+    return metrics | {"seconds": time.monotonic() - started}
+
+
+def _row(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    ndcg = {
+        system: [run["splits"]["test"][system]["nDCG@10"] for run in runs] for system in SYSTEMS
+    }
+    row: dict[str, Any] = {"collection": name, "seeds": len(runs)}
+    row |= {system: statistics.mean(values) for system, values in ndcg.items()}
+    row["tuned_by_seed"] = ndcg["tuned"]
+    row["seconds"] = statistics.median(run["seconds"] for run in runs)
+    return row
+
+
+def _line(row: dict[str, Any]) -> str:
+    figures = " | ".join(f"{row[system]:.3f}" for system in SYSTEMS)
+    by_seed = " ".join(f"{value:.3f}" for value in row["tuned_by_seed"])
+    return f"| {row['collection']} | {figures} | {by_seed} | {row['seconds'] / 60:.1f} |"
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    head = "| collection | first stage | base | tuned | ceiling | tuned, by seed | minutes |\n" + "|---" * 7 + "|"
+    return "\n".join([f"test nDCG@10, {_machine()}", "", head, *map(_line, rows)])
+
+
+def _machine() -> str:
+    cpu = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.processor(),
+    )
+    return f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {cpu}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Invariants of the loop, on a tiny random BERT that really trains."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from crosstune.errors import CheckFailed, InputError
+from crosstune.records import Collection, Group, Run
+from crosstune.serve.pairs import LengthRule, PairEncoder
+from crosstune.train import TrainSettings, load_cross_encoder, train
+from crosstune.train.batching import GroupCollator, TokenizedGroups
+from crosstune.train.losses import LOSSES
+from crosstune.train.scoring import score_pairs
+from models import tiny_cross_encoder
+from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification
+
+WORDS = "file list open close sort read write path string number error parse token cache value".split()
+RULE = LengthRule(max_tokens=32, max_query_tokens=12)
+
+
+def _text(rng: random.Random, length: int) -> str:
+    return " ".join(rng.choices(WORDS, k=length))
+
+
+def _groups(count: int, seed: int = 0) -> list[Group]:
+    rng = random.Random(seed)
+    groups = []
+    for number in range(count):
+        query = _text(rng, 3)
+        docs = [query + " " + _text(rng, rng.randint(1, 9)), *(_text(rng, rng.randint(1, 14)) for _ in "abc")]
+        ids = [f"{number}-{place}" for place in range(4)]
+        groups.append(Group(f"q{number}", query, ids, docs, [1, 0, 0, 0], [None] * 4, [None] * 4))
+    return groups
+
+
+def _collection(groups: list[Group]) -> tuple[Collection, Run]:
+    """A dev split over the groups' own queries."""
+    collection = Collection(
+        name="tiny",
+        passages={d: text for group in groups for d, text in zip(group.doc_ids, group.docs, strict=True)},
+        queries={group.query_id: group.query for group in groups},
+        qrels={"dev": {group.query_id: {group.doc_ids[0]: 1} for group in groups}},
+    )
+    return collection, {g.query_id: {d: 1.0 for d in g.doc_ids} for g in groups}
+
+
+def _settings(**changes: object) -> TrainSettings:
+    base = {"max_tokens": 32, "max_query_tokens": 12, "groups_per_step": 8, "epochs": 2, "evaluations": 2}
+    return TrainSettings.model_validate({**base, "learning_rate": 1e-3, **changes})
+
+
+def _train(tmp_path: Path, name: str, count: int = 24, **changes: object) -> tuple[Path, float]:
+    model = tiny_cross_encoder(tmp_path / "base")
+    groups = _groups(count)
+    collection, run = _collection(groups[:12])
+    out = tmp_path / name
+    out.mkdir()
+    summary = train(groups, collection, run, str(model), _settings(**changes), 5, out)
+    return out, summary.best_dev_ndcg
+
+
+def _weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_file(out / "model" / "model.safetensors")
+
+
+def test_training_learns_and_writes_a_model_that_transformers_loads(tmp_path: Path) -> None:
+    out, best = _train(tmp_path, "out", count=64, epochs=8, evaluations=4)
+    untrained, _ = _train(tmp_path, "flat", epochs=1, learning_rate=1e-12, evaluations=1)
+    log = [json.loads(line) for line in (out / "train_log.jsonl").read_text().splitlines()]
+    losses = [row["loss"] for row in log if "loss" in row]
+    flat = json.loads((untrained / "train.json").read_text())["best_dev_ndcg"]
+    assert losses[-1] < losses[0]
+    assert best > flat
+    assert AutoModelForSequenceClassification.from_pretrained(out / "model").config.num_labels == 1
+    assert not (out / "checkpoints").exists()
+
+
+def test_the_best_evaluation_is_the_one_that_is_kept(tmp_path: Path) -> None:
+    out, best = _train(tmp_path, "out", epochs=6, evaluations=6)
+    log = [json.loads(line) for line in (out / "train_log.jsonl").read_text().splitlines()]
+    assert best == max(row["eval_nDCG@10"] for row in log if "eval_nDCG@10" in row)
+
+
+def test_eight_groups_at_once_equal_eight_times_one(tmp_path: Path) -> None:
+    # Dropout draws differently for other batch shapes, so it is off for this comparison.
+    model = tiny_cross_encoder(tmp_path / "base")
+    path = model / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(
+        json.dumps(config | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0})
+    )
+    groups = _groups(16)
+    collection, run = _collection(groups[:4])
+    weights = []
+    for accumulate in (1, 8):
+        out = tmp_path / f"out{accumulate}"
+        out.mkdir()
+        settings = _settings(accumulate=accumulate, epochs=1, evaluations=1, learning_rate=1e-4)
+        train(groups, collection, run, str(model), settings, 5, out)
+        weights.append(_weights(out))
+    for name, tensor in weights[0].items():
+        # A key's bias shifts all scores of a softmax alike: its gradient is rounding noise around 0,
+        # which Adam blows up to a step of full size.
+        if not name.endswith("key.bias"):
+            assert torch.allclose(tensor, weights[1][name], atol=1e-6), name
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_micro_batches_give_the_gradient_of_one_padded_batch(tmp_path: Path, loss: str) -> None:
+    folder = tiny_cross_encoder(tmp_path / "base")
+    data = TokenizedGroups(_groups(4), PairEncoder.from_folder(folder, RULE))
+    rows = [data[index] for index in range(4)]
+    gradients = []
+    for budget in (64, 100_000):
+        model = load_cross_encoder(folder, RULE, seed=0).double()
+        batch = GroupCollator(0, budget, True)(rows)
+        logits = torch.cat([model(**part).logits[:, 0] for part in batch["micro_batches"]])
+        mask = batch["mask"]
+        table = torch.zeros(mask.numel(), dtype=torch.float64).scatter(0, batch["slots"], logits)
+        LOSSES[loss](table.view_as(mask), batch["labels"].double(), mask).backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        assert torch.allclose(gradient, gradients[1][name], atol=1e-6), name
+
+
+def test_groups_of_unequal_size_train(tmp_path: Path) -> None:
+    groups = [
+        dataclasses.replace(g, doc_ids=g.doc_ids[:n], docs=g.docs[:n], labels=g.labels[:n])
+        for g, n in zip(_groups(8), [2, 3, 4, 2, 3, 4, 2, 4], strict=True)
+    ]
+    collection, run = _collection(_groups(4))
+    model = tiny_cross_encoder(tmp_path / "base")
+    out = tmp_path / "out"
+    out.mkdir()
+    summary = train(groups, collection, run, str(model), _settings(), 5, out)
+    assert summary.pairs == 24
+
+
+def test_sorted_batches_score_like_pairs_one_by_one(tmp_path: Path) -> None:
+    folder = tiny_cross_encoder(tmp_path / "base")
+    model = load_cross_encoder(folder, RULE, seed=0)
+    encoder = PairEncoder.from_folder(folder, RULE)
+    pairs = [(group.query, doc) for group in _groups(10) for doc in group.docs]
+    together = score_pairs(model, encoder, pairs)
+    alone = [score_pairs(model, encoder, [pair])[0] for pair in pairs]
+    assert together == pytest.approx(alone, abs=1e-5)
+
+
+def test_cuts_are_counted(tmp_path: Path) -> None:
+    folder = tiny_cross_encoder(tmp_path / "base")
+    long_query = Group("q", _text(random.Random(1), 40), ["a", "b"], ["open", "x " * 99], [1, 0], [], [])
+    cuts = TokenizedGroups([long_query], PairEncoder.from_folder(folder, RULE)).cuts()
+    assert (cuts.pairs, cuts.passages_cut, cuts.queries, cuts.queries_cut) == (2, 1, 1, 1)
+
+
+def test_a_loss_that_is_no_number_stops_the_training_with_advice(tmp_path: Path) -> None:
+    model = tiny_cross_encoder(tmp_path / "base")
+    network = AutoModelForSequenceClassification.from_pretrained(model)
+    network.classifier.weight.data.fill_(3e38)
+    network.save_pretrained(model)
+    groups = _groups(8)
+    collection, run = _collection(groups)
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(CheckFailed, match=r"the loss is (nan|inf) at step 1 .*Lower train\.learning_rate"):
+        train(groups, collection, run, str(model), _settings(), 5, out)
+
+
+def test_a_collection_without_dev_is_refused(tmp_path: Path) -> None:
+    groups = _groups(4)
+    collection, run = _collection(groups)
+    bare = dataclasses.replace(collection, qrels={})
+    with pytest.raises(InputError, match=r"no dev split \(qrels/dev\.tsv\)"):
+        train(groups, bare, run, "unused", _settings(), 5, tmp_path)
+
+
+def test_no_groups_are_refused(tmp_path: Path) -> None:
+    collection, run = _collection(_groups(2))
+    with pytest.raises(InputError, match="no training groups"):
+        train([], collection, run, "unused", _settings(), 5, tmp_path)

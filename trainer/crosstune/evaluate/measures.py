@@ -1,0 +1,89 @@
+"""Measures by their ir_measures names, with trec_eval's semantics, and the ceiling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from crosstune.errors import InputError
+from crosstune.records import Qrels, Run, ranking
+
+if TYPE_CHECKING:
+    from ir_measures import Measure
+
+PerQuery = dict[str, dict[str, float]]
+"""measure -> query id -> value."""
+
+
+def parse(name: str) -> Measure:
+    """The ir_measures object behind a name. Raises `ValueError` for a name that is none."""
+    import ir_measures
+
+    try:
+        return ir_measures.parse_measure(name)
+    except (NameError, ValueError, SyntaxError, TypeError, AttributeError):
+        raise ValueError(f"{name!r} is no measure of ir_measures; for example nDCG@10, RR@10, R@100") from None
+
+
+def per_query(qrels: Qrels, run: Run, measures: Sequence[str]) -> PerQuery:
+    """Each measure for every query of the qrels; a query without results counts 0 (trec_eval -c).
+
+    The score decides, ties break by document id, descending; an unjudged document is not relevant;
+    the gain of nDCG is linear. Computed by ir_measures.
+    """
+    import ir_measures
+
+    parsed = {parse(name): name for name in measures}
+    values: PerQuery = {name: dict.fromkeys(qrels, 0.0) for name in measures}
+    judged = {query_id: dict(documents) for query_id, documents in qrels.items() if documents}
+    answered = {query_id: run[query_id] for query_id in judged if run.get(query_id)}
+    if answered:
+        for metric in ir_measures.iter_calc(list(parsed), judged, answered):
+            values[parsed[metric.measure]][metric.query_id] = float(metric.value)
+    return values
+
+
+def mean(values: Mapping[str, float] | Iterable[float]) -> float:
+    """The mean over queries; 0 when there are none."""
+    numbers = list(values.values() if isinstance(values, Mapping) else values)
+    return sum(numbers) / len(numbers) if numbers else 0.0
+
+
+def ceiling(qrels: Qrels, candidates: Run) -> Run:
+    """The best order of the same candidates: by grade. What the first stage missed stays missed."""
+    return {
+        query_id: {doc: float(max(0, qrels.get(query_id, {}).get(doc, 0))) for doc in scores}
+        for query_id, scores in candidates.items()
+    }
+
+
+def at_depth(candidates: Run, reranked: Run, depth: int) -> Run:
+    """The first `depth` candidates by the reranker's score, the others below in their own order.
+
+    The scores of the result are ranks turned around: only their order has a meaning.
+    """
+    merged: Run = {}
+    for query_id, scores in candidates.items():
+        order = ranking(scores)
+        best = ranking({doc: reranked[query_id][doc] for doc in order[:depth]})
+        merged[query_id] = {doc: float(-place) for place, doc in enumerate(best + order[depth:])}
+    return merged
+
+
+def check_runs(qrels: Qrels, runs: Mapping[str, Run]) -> None:
+    """Raises `InputError` unless the runs answer these queries and rerank the same candidates."""
+    candidates = runs["first_stage"]
+    if not qrels.keys() & candidates.keys():
+        raise InputError(
+            f"the qrels and the run share no query (qrels: {sorted(qrels)[:3]} ..., run: "
+            f"{sorted(candidates)[:3]} ...); usually they are of different splits or ids were rewritten"
+        )
+    for name, run in runs.items():
+        for query_id, scores in candidates.items():
+            missing = scores.keys() - run.get(query_id, {}).keys()
+            foreign = run.get(query_id, {}).keys() - scores.keys()
+            if missing or foreign:
+                raise InputError(
+                    f"the {name} run must score exactly the first stage's candidates; for query "
+                    f"{query_id!r} {len(missing)} are missing and {len(foreign)} are not among them"
+                )
