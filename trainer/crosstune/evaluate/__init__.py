@@ -1,6 +1,23 @@
 """Evaluation: measures, ceiling, significance, leakage, report."""
 
+from crosstune.evaluate.evaluate import evaluate
+from crosstune.evaluate.leakage import LeakageReport, find_leaks
 from crosstune.evaluate.measures import at_depth, ceiling, mean, per_query
 from crosstune.evaluate.settings import EvaluationSettings
+from crosstune.evaluate.significance import Comparison, compare, holm
+from crosstune.evaluate.table import render_table
 
-__all__ = ["EvaluationSettings", "at_depth", "ceiling", "mean", "per_query"]
+__all__ = [
+    "Comparison",
+    "EvaluationSettings",
+    "LeakageReport",
+    "at_depth",
+    "ceiling",
+    "compare",
+    "evaluate",
+    "find_leaks",
+    "holm",
+    "mean",
+    "per_query",
+    "render_table",
+]

@@ -1,0 +1,119 @@
+"""The evaluation of one split: measures, depths, significance, leakage, and the files that hold them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from crosstune.evaluate.leakage import LeakageReport
+from crosstune.evaluate.measures import PerQuery, at_depth, ceiling, check_runs, mean, per_query
+from crosstune.evaluate.report import render_report
+from crosstune.evaluate.settings import EvaluationSettings
+from crosstune.evaluate.significance import compare, holm, verdict
+from crosstune.files import staged_file, write_json, write_text
+from crosstune.progress import progress
+from crosstune.records import Qrels, Run
+
+SYSTEMS = ("first_stage", "base", "tuned", "ceiling")
+Values = Mapping[str, PerQuery]
+
+
+def evaluate(
+    qrels: Qrels,
+    runs: Mapping[str, Run],
+    *,
+    settings: EvaluationSettings,
+    seed: int,
+    split: str,
+    folder: Path,
+    milliseconds: Mapping[str, float],
+    leaks: LeakageReport,
+    context: Mapping[str, Any],
+    training_log: Sequence[Mapping[str, float]],
+) -> dict[str, Any]:
+    """Writes `metrics.json`, `per_query.csv` and `report.html` into `folder`; returns the metrics.
+
+    `runs` holds `first_stage`, `base` and `tuned`, all over the same candidates; the mean is over every
+    query of the qrels. Raises `InputError` when the runs do not fit the qrels or each other.
+    """
+    check_runs(qrels, runs)
+    systems = {**runs, "ceiling": ceiling(qrels, runs["first_stage"])}
+    values = {name: per_query(qrels, systems[name], settings.measures) for name in SYSTEMS}
+    metrics = {
+        "schema": 1,
+        "splits": {split: {name: _means(values[name]) for name in SYSTEMS}},
+        "headline": settings.measures[0],
+        "queries": len(qrels),
+        "queries_without_positive": sum(max(j.values(), default=0) <= 0 for j in qrels.values()),
+        "milliseconds_per_query": dict(milliseconds),
+        "comparison": {
+            f"tuned against {name}": _compare(values[name], values["tuned"], settings, seed)
+            for name in ("first_stage", "base")
+        },
+        "depths": _curve(qrels, systems, settings),
+        "leakage": _leakage(values, leaks, settings.measures[0]),
+        "context": dict(context),
+    }
+    write_json(folder / "metrics.json", metrics)
+    _write_csv(folder / "per_query.csv", qrels, values, split)
+    write_text(folder / "report.html", render_report(metrics, split, training_log))
+    return metrics
+
+
+def _means(values: PerQuery) -> dict[str, float]:
+    return {measure: mean(by_query) for measure, by_query in values.items()}
+
+
+def _compare(
+    baseline: PerQuery, other: PerQuery, settings: EvaluationSettings, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Measure -> comparison; Holm's correction runs over the measures that rank, not over recall."""
+    measures = [m for m in settings.measures if not m.startswith(("R@", "Judged"))] or settings.measures
+    found = {m: compare(baseline[m], other[m], seed, settings.resamples) for m in measures}
+    corrected = holm({measure: comparison.p for measure, comparison in found.items()})
+    return {
+        measure: {**asdict(c), "p_holm": corrected[measure], "verdict": verdict(c, corrected[measure])}
+        for measure, c in found.items()
+    }
+
+
+def _curve(
+    qrels: Qrels, systems: Mapping[str, Run], settings: EvaluationSettings
+) -> dict[str, dict[str, float]]:
+    """System -> depth -> headline measure when only the first `depth` candidates are reranked."""
+    headline = settings.measures[0]
+    curve: dict[str, dict[str, float]] = {}
+    with progress("depths", len(SYSTEMS) * len(settings.depths)) as advance:
+        for name in SYSTEMS:
+            curve[name] = {}
+            for depth in settings.depths:
+                run = at_depth(systems["first_stage"], systems[name], depth)
+                curve[name][str(depth)] = mean(per_query(qrels, run, [headline])[headline])
+                advance(1)
+    return curve
+
+
+def _leakage(values: Values, leaks: LeakageReport, headline: str) -> dict[str, Any]:
+    """The findings by id, and the headline over all queries and without the leaked ones."""
+    clean = {name: values[name][headline].items() for name in SYSTEMS}
+    return {
+        **asdict(leaks),
+        "headline_without_leaks": {
+            name: mean([value for query_id, value in items if query_id not in leaks.query_ids])
+            for name, items in clean.items()
+        },
+    }
+
+
+def _write_csv(path: Path, qrels: Qrels, values: Values, split: str) -> None:
+    columns = [(name, measure) for name in SYSTEMS for measure in values[name]]
+    with staged_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["query_id", "split", "positives", *(f"{name} {m}" for name, m in columns)])
+        for query_id, judged in qrels.items():
+            positives = sum(grade > 0 for grade in judged.values())
+            row = [f"{values[name][measure][query_id]:.6f}" for name, measure in columns]
+            writer.writerow([query_id, split, positives, *row])

@@ -1,0 +1,7 @@
+"""Export: the folder that serving systems load, proven equal to the trained model."""
+
+from crosstune.export.export import export_model
+from crosstune.export.parity import Parity, compare_logits
+from crosstune.export.settings import ExportSettings
+
+__all__ = ["ExportSettings", "Parity", "compare_logits", "export_model"]

@@ -1,0 +1,96 @@
+"""The export stage: a trained folder in, a folder that serving systems load out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crosstune.errors import InputError
+from crosstune.export.hf import write_hf_folder
+from crosstune.export.onnx import write_onnx
+from crosstune.export.parity import Parity, compare_logits
+from crosstune.export.settings import ExportSettings
+from crosstune.files import sha256_file, staged_folder, write_json
+from crosstune.progress import say
+from crosstune.serve.manifest import MANIFEST, SCHEMA
+from crosstune.serve.pairs import LengthRule, PairEncoder, pad
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def export_model(
+    model_folder: Path,
+    rule: LengthRule,
+    pairs: Sequence[tuple[str, str]],
+    settings: ExportSettings,
+    context: Mapping[str, Any],
+    folder: Path,
+) -> Parity:
+    """Writes the Hugging Face folder with `onnx/model.onnx` and `manifest.json`.
+
+    `pairs` are real `(query, passage)` pairs on which the export must give the trained model's logits;
+    `context` goes into the manifest (base model, recipe, data fingerprint, metrics). Raises `CheckFailed`
+    when a logit differs by more than the tolerance; then nothing is left in `folder`.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from crosstune.serve import Reranker
+
+    if not pairs:
+        raise InputError("there are no pairs to compare the export on: the first stage found nothing for dev")
+    model = AutoModelForSequenceClassification.from_pretrained(model_folder, dtype=torch.float32).eval()
+    with_types = getattr(model.config, "type_vocab_size", 0) > 0 and model.config.model_type != "distilbert"
+    with staged_folder(folder) as out:
+        write_hf_folder(model_folder, rule, out)
+        inputs = write_onnx(model, with_types, out / "onnx" / "model.onnx")
+        manifest = {
+            "schema": SCHEMA,
+            "files": _files(out),
+            "length_rule": asdict(rule),
+            "inputs": inputs,
+            "pad_token_id": model.config.pad_token_id,
+            "score_activation": "sigmoid",
+            "calibration": None,
+            "threshold": None,
+            "crosstune_version": version("crosstune"),
+            **context,
+            "parity": None,
+        }
+        write_json(out / MANIFEST, manifest)
+        exported = [score.logit for score in Reranker(out).score(pairs)]
+        trained = _torch_logits(model, PairEncoder.from_folder(model_folder, rule), inputs, pairs)
+        parity = compare_logits(trained, exported, settings.tolerance)
+        write_json(out / MANIFEST, manifest | {"parity": {"onnx": asdict(parity)}})
+    say(
+        f"  onnx against torch on {parity.pairs} pairs: largest logit difference "
+        f"{parity.largest_difference:.1e}, Kendall tau {parity.kendall_tau:.4f}"
+    )
+    return parity
+
+
+def _files(folder: Path) -> dict[str, dict[str, object]]:
+    return {
+        path.relative_to(folder).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _torch_logits(
+    model: PreTrainedModel, encoder: PairEncoder, inputs: Sequence[str], pairs: Sequence[tuple[str, str]]
+) -> list[float]:
+    """One pair at a time: no batching that could hide a difference."""
+    import torch
+
+    logits = []
+    with torch.inference_mode():
+        for pair in encoder.encode(pairs):
+            input_ids, mask, types = pad([pair], model.config.pad_token_id)
+            every = {"input_ids": input_ids, "attention_mask": mask, "token_type_ids": types}
+            logits.append(model(**{n: torch.from_numpy(every[n]) for n in inputs}).logits[0, 0].item())
+    return logits

@@ -1,0 +1,72 @@
+"""The Hugging Face folder: weights, tokenizer, and the files that the serving systems read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from crosstune.files import read_json, write_json
+from crosstune.serve.pairs import LengthRule
+
+ACTIVATION = "torch.nn.modules.activation.Sigmoid"
+"""Servers read it from `config.json` or from `config_sentence_transformers.json`: both hold the same."""
+
+SENTENCE_TRANSFORMERS = "5.4.0"
+"""The first version with this layout of `modules.json`; later ones read it as well."""
+
+
+def write_hf_folder(model_folder: Path, rule: LengthRule, out: Path) -> None:
+    """Copies the trained folder to `out` and adds what each reader needs.
+
+    One label with both label maps and an activation (text-embeddings-inference, vLLM, Infinity,
+    sentence-transformers), `max_seq_length` with `do_lower_case` (text-embeddings-inference refuses a
+    folder without), and the length as the tokenizer's `model_max_length`.
+    """
+    for path in sorted(model_folder.iterdir()):
+        shutil.copyfile(path, out / path.name)
+    _edit(
+        out / "config.json",
+        id2label={"0": "LABEL_0"},
+        label2id={"LABEL_0": 0},
+        sentence_transformers={"version": SENTENCE_TRANSFORMERS, "activation_fn": ACTIVATION},
+        crosstune={"max_tokens": rule.max_tokens, "max_query_tokens": rule.max_query_tokens},
+    )
+    _edit(out / "tokenizer_config.json", model_max_length=rule.max_tokens)
+    _limit_tokenizer(out / "tokenizer.json")
+    write_json(
+        out / "modules.json",
+        [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.base.modules.Transformer"}],
+    )
+    write_json(
+        out / "config_sentence_transformers.json",
+        {
+            "__version__": {"sentence_transformers": SENTENCE_TRANSFORMERS},
+            "model_type": "CrossEncoder",
+            "activation_fn": ACTIVATION,
+            "prompts": {},
+            "default_prompt_name": None,
+        },
+    )
+    write_json(
+        out / "sentence_bert_config.json",
+        {
+            "max_seq_length": rule.max_tokens,
+            "do_lower_case": False,
+            "transformer_task": "sequence-classification",
+            "modality_config": {"text": {"method": "forward", "method_output_name": "logits"}},
+            "module_output_name": "scores",
+        },
+    )
+
+
+def _edit(path: Path, **values: Any) -> None:
+    write_json(path, read_json(path) | values)
+
+
+def _limit_tokenizer(path: Path) -> None:
+    """Truncation and padding are the caller's: a rule that a base left in the file would win over ours."""
+    tokenizer = read_json(path)
+    tokenizer["truncation"] = tokenizer["padding"] = None
+    path.write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")

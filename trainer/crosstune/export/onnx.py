@@ -1,0 +1,58 @@
+"""The ONNX graph of a whole cross-encoder, head included."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def write_onnx(model: PreTrainedModel, with_types: bool, path: Path) -> list[str]:
+    """Writes fp32 `model.onnx` in one file: int64 inputs `[batch, sequence]`, output `logits`
+    `[batch, 1]`. Returns the names of the inputs."""
+    import torch
+
+    class Logits(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        # Named one by one: the exporter gives a `*inputs` its names in another order.
+        def forward(
+            self,
+            input_ids: torch.Tensor,
+            attention_mask: torch.Tensor,
+            token_type_ids: torch.Tensor | None = None,
+        ) -> torch.Tensor:
+            types = {"token_type_ids": token_type_ids} if with_types else {}
+            logits: torch.Tensor = self.model(input_ids, attention_mask, **types).logits
+            return logits
+
+    names = list(INPUTS if with_types else INPUTS[:2])
+    example = torch.ones((2, 16), dtype=torch.int64)
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
+    path.parent.mkdir(parents=True)
+    # The exporter reports its progress and torch's deprecations; neither is for the user.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Logits().eval(),
+            tuple(example for _ in names),
+            str(path),
+            input_names=names,
+            output_names=["logits"],
+            dynamic_shapes=dict.fromkeys(names, axes),
+            external_data=False,
+            dynamo=True,
+            verbose=False,
+        )
+    return names

@@ -1,0 +1,44 @@
+"""Parity: the exported model against the trained one, on real pairs, through the very helper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from crosstune.errors import CheckFailed
+
+
+@dataclass(frozen=True)
+class Parity:
+    """`largest_difference`: of a logit; `kendall_tau`: of the two orders; `pairs`: how many were compared."""
+
+    pairs: int
+    largest_difference: float
+    kendall_tau: float
+    same_order: bool
+
+
+def compare_logits(trained: Sequence[float], exported: Sequence[float], tolerance: float) -> Parity:
+    """Raises `CheckFailed` beyond the tolerance, with the pair that differs most.
+
+    The order counts as the same when no two pairs that torch tells apart by more than the largest
+    difference met have changed places.
+    """
+    from scipy.stats import kendalltau
+
+    differences = [abs(a - b) for a, b in zip(trained, exported, strict=True)]
+    largest = max(differences)
+    if not largest <= tolerance:
+        worst = differences.index(largest)
+        raise CheckFailed(
+            f"the exported model differs from the trained one by {largest:.2e} in the logit of pair {worst} "
+            f"({trained[worst]:.6f} trained, {exported[worst]:.6f} exported); export.tolerance is "
+            f"{tolerance:g}. Nothing was exported"
+        )
+    by_trained = sorted(range(len(trained)), key=lambda i: trained[i])
+    kept = all(
+        exported[a] <= exported[b] or trained[b] - trained[a] <= 2 * largest
+        for a, b in zip(by_trained, by_trained[1:], strict=False)
+    )
+    tau = float(kendalltau(trained, exported).statistic) if len(set(trained)) > 1 else 1.0
+    return Parity(len(trained), largest, tau, kept)

@@ -1,0 +1,15 @@
+"""The settings of the export."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from crosstune.settings import Settings
+
+
+class ExportSettings(Settings):
+    """What the export must hold to."""
+
+    tolerance: float = Field(
+        1e-4, ge=0, le=1, description="largest difference of a logit between the export and torch"
+    )

@@ -1,0 +1,59 @@
+"""`manifest.json` of an export folder: what it holds, and that every file is what was written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crosstune.errors import InputError
+from crosstune.files import read_json, sha256_file
+from crosstune.serve.pairs import LengthRule
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+AGAIN = "export the model again, or copy the folder again"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The part of `manifest.json` that scoring needs."""
+
+    rule: LengthRule
+    inputs: list[str]
+    pad_id: int
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Reads the manifest and checks the size and sha256 of every file that it lists.
+
+    Raises `InputError` that names the file for anything missing, changed or outside the folder, and for
+    a schema that this version does not know.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; an export folder of crosstune was expected")
+    values = read_json(path)
+    if values.get("schema") != SCHEMA:
+        raise InputError(
+            f"{path}: schema is {values.get('schema')!r}, this crosstune reads {SCHEMA}; upgrade crosstune or {AGAIN}"
+        )
+    try:
+        for name, entry in values["files"].items():
+            _check(folder, name, entry)
+        rule = LengthRule(**values["length_rule"])
+        return Manifest(rule, list(values["inputs"]), int(values["pad_token_id"]))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(f"{path}: damaged ({type(error).__name__}: {error}); {AGAIN}") from None
+
+
+def _check(folder: Path, name: str, entry: dict[str, Any]) -> None:
+    path = folder / name
+    if folder.resolve() not in path.resolve().parents:
+        raise InputError(f"{folder / MANIFEST}: {name!r} leads out of the folder; do not use it")
+    if not path.is_file():
+        raise InputError(f"{path}: is in the manifest and missing; {AGAIN}")
+    if (size := path.stat().st_size) != entry["bytes"]:
+        raise InputError(f"{path}: has {size} bytes, {entry['bytes']} were written; {AGAIN}")
+    if (digest := sha256_file(path)) != entry["sha256"]:
+        raise InputError(f"{path}: sha256 is {digest}, {entry['sha256']} was written; {AGAIN}")
