@@ -25,7 +25,6 @@ def write_onnx(model: PreTrainedModel, with_types: bool, path: Path) -> list[str
             super().__init__()
             self.model = model
 
-        # Named one by one: the exporter gives a `*inputs` its names in another order.
         def forward(
             self,
             input_ids: torch.Tensor,
@@ -37,7 +36,8 @@ def write_onnx(model: PreTrainedModel, with_types: bool, path: Path) -> list[str
             return logits
 
     names = list(INPUTS if with_types else INPUTS[:2])
-    example = torch.ones((2, 16), dtype=torch.int64)
+    # A tensor for each input: the exporter takes one tensor in two places for one input.
+    examples = tuple(torch.ones((2, 16), dtype=torch.int64) for _ in names)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
     path.parent.mkdir(parents=True)
     # The exporter reports its progress and torch's deprecations; neither is for the user.
@@ -46,7 +46,7 @@ def write_onnx(model: PreTrainedModel, with_types: bool, path: Path) -> list[str
         warnings.simplefilter("ignore")
         torch.onnx.export(
             Logits().eval(),
-            tuple(example for _ in names),
+            examples,
             str(path),
             input_names=names,
             output_names=["logits"],

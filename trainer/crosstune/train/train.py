@@ -71,6 +71,7 @@ def train(
     base = resolve_model(model)
     encoder = PairEncoder.from_folder(base, rule)
     network = load_cross_encoder(base, rule, seed)
+    _set_dropout(network, settings.dropout)
     data = TokenizedGroups(groups, encoder)
     cuts = data.cuts()
     say(
@@ -133,6 +134,14 @@ def _dev_sample(collection: Collection, candidates: Run, settings: TrainSettings
         raise InputError("the collection has no dev split (qrels/dev.tsv); it chooses the best checkpoint")
     sample = random.Random(seed).sample(judged, min(settings.dev_queries, len(judged)))
     return top({query_id: candidates.get(query_id, {}) for query_id in sample}, settings.dev_depth)
+
+
+def _set_dropout(model: PreTrainedModel, share: float) -> None:
+    from torch.nn import Dropout
+
+    for module in model.modules():
+        if isinstance(module, Dropout):
+            module.p = share
 
 
 def _arguments(settings: TrainSettings, groups: int, seed: int, checkpoints: Path) -> TrainingArguments:
