@@ -58,9 +58,7 @@ def _run(options: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
 
 
 def _row(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
-    ndcg = {
-        system: [run["splits"]["test"][system]["nDCG@10"] for run in runs] for system in SYSTEMS
-    }
+    ndcg = {system: [run["splits"]["test"][system]["nDCG@10"] for run in runs] for system in SYSTEMS}
     row: dict[str, Any] = {"collection": name, "seeds": len(runs)}
     row |= {system: statistics.mean(values) for system, values in ndcg.items()}
     row["tuned_by_seed"] = ndcg["tuned"]
@@ -75,13 +73,21 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    head = "| collection | first stage | base | tuned | ceiling | tuned, by seed | minutes |\n" + "|---" * 7 + "|"
+    head = (
+        "| collection | first stage | base | tuned | ceiling | tuned, by seed | minutes |\n"
+        + "|---" * 7
+        + "|"
+    )
     return "\n".join([f"test nDCG@10, {_machine()}", "", head, *map(_line, rows)])
 
 
 def _machine() -> str:
     cpu = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.processor(),
     )
     return f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {cpu}"

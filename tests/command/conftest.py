@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from models import tiny_cross_encoder
 
-WORDS = "file list open close sort read write path string number error parse token cache value".split()
+WORDS = "file list open close sort read write path string number error parse token cache value".split()  # noqa: SIM905
 COUNTS = {"train": 20, "dev": 8, "test": 10}
 
 
@@ -55,7 +56,9 @@ def write_collection(folder: Path) -> Path:
     passages = [" ".join(rng.choices(WORDS, k=rng.randint(5, 14))) for _ in range(60)]
     folder.mkdir(parents=True)
     (folder / "qrels").mkdir()
-    _jsonl(folder / "corpus.jsonl", [{"_id": f"d{i}", "title": "", "text": t} for i, t in enumerate(passages)])
+    _jsonl(
+        folder / "corpus.jsonl", [{"_id": f"d{i}", "title": "", "text": t} for i, t in enumerate(passages)]
+    )
     queries, number = [], 0
     for split, count in COUNTS.items():
         lines = ["query-id\tcorpus-id\tscore"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
+
 from crosstune.errors import InputError
 from crosstune.recipe import RECIPE_FOLDERS, Recipe, dump_recipe, find_recipe, load_recipe
-from ruamel.yaml import YAML
 
 SHIPPED = sorted(path for folder in RECIPE_FOLDERS for path in folder.rglob("*.yaml"))
 MINIMAL = "name: t\ncollection: stdlib\nmodel: some/folder\n"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Crosstune
+
 from crosstune.run import STAGES
 
 SYSTEMS = ["first_stage", "base", "tuned", "ceiling"]
@@ -218,7 +219,7 @@ def test_an_interrupted_training_with_other_settings_is_not_continued(
 
 
 def test_a_half_written_checkpoint_is_not_resumed_from(tmp_path: Path) -> None:
-    from crosstune.train.callbacks import last_complete  # noqa: PLC0415
+    from crosstune.train.callbacks import last_complete
 
     for step, complete in ((2, True), (10, True), (12, False)):
         folder = tmp_path / f"checkpoint-{step}"

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification
+
 from crosstune.errors import InputError
 from crosstune.serve.pairs import LengthRule, PairEncoder
 from crosstune.train import load_cross_encoder, resolve_model
 from crosstune.train.scoring import score_pairs
 from models import tiny_cross_encoder
-from transformers import AutoModelForSequenceClassification
 
 RULE = LengthRule(max_tokens=32, max_query_tokens=12)
 PAIRS = [("open a file", "returns a file object"), ("close it", "closes the file"), ("sort", "a list")]

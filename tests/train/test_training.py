@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification
+
 from crosstune.errors import CheckFailed, InputError
 from crosstune.records import Collection, Group, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder
@@ -17,10 +20,8 @@ from crosstune.train.batching import GroupCollator, TokenizedGroups
 from crosstune.train.losses import LOSSES
 from crosstune.train.scoring import score_pairs
 from models import tiny_cross_encoder
-from safetensors.torch import load_file
-from transformers import AutoModelForSequenceClassification
 
-WORDS = "file list open close sort read write path string number error parse token cache value".split()
+WORDS = "file list open close sort read write path string number error parse token cache value".split()  # noqa: SIM905
 RULE = LengthRule(max_tokens=32, max_query_tokens=12)
 
 
@@ -47,7 +48,7 @@ def _collection(groups: list[Group]) -> tuple[Collection, Run]:
         queries={group.query_id: group.query for group in groups},
         qrels={"dev": {group.query_id: {group.doc_ids[0]: 1} for group in groups}},
     )
-    return collection, {g.query_id: {d: 1.0 for d in g.doc_ids} for g in groups}
+    return collection, {g.query_id: dict.fromkeys(g.doc_ids, 1.0) for g in groups}
 
 
 def _settings(**changes: object) -> TrainSettings:
@@ -113,7 +114,7 @@ def test_micro_batches_give_the_gradient_of_one_padded_batch(tmp_path: Path, los
     gradients = []
     for budget in (64, 100_000):
         model = load_cross_encoder(folder, RULE, seed=0).double()
-        batch = GroupCollator(0, budget, True)(rows)
+        batch = GroupCollator(0, budget, ["input_ids", "attention_mask", "token_type_ids"])(rows)
         logits = torch.cat([model(**part).logits[:, 0] for part in batch["micro_batches"]])
         mask = batch["mask"]
         table = torch.zeros(mask.numel(), dtype=torch.float64).scatter(0, batch["slots"], logits)

@@ -92,7 +92,9 @@ def rank(
 
     ranked = rank_command(export, query, documents, text_field, top_k)
     if as_json:
-        rows = [{"index": r.index, "logit": r.logit, "score": r.score, "document": r.document} for r in ranked]
+        rows = [
+            {"index": r.index, "logit": r.logit, "score": r.score, "document": r.document} for r in ranked
+        ]
         typer.echo(json.dumps(rows, ensure_ascii=False))
     else:
         for place, row in enumerate(ranked, start=1):
@@ -108,7 +110,7 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(_guarded(words, debug))
 
 
-def _guarded(words: list[str], debug: bool) -> int:
+def _guarded(words: list[str], debug: bool) -> int:  # noqa: PLR0911
     import click
 
     try:

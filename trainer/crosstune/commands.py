@@ -8,12 +8,11 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from crosstune.errors import InputError
 from crosstune.files import read_json, write_text
 from crosstune.progress import duration, say
-from crosstune.recipe import Recipe, dump_recipe, load_recipe
+from crosstune.recipe import dump_recipe, load_recipe
 from crosstune.run import STAGES, RunFolder, is_done, locked, run_stage
 from crosstune.stages import Pipeline
 

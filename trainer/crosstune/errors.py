@@ -14,13 +14,13 @@ class InputError(CrosstuneError):
     """Bad input: a file, a recipe, a model or a call that cannot be used as it is (exit 2)."""
 
 
-class CheckFailed(CrosstuneError):
+class CheckFailed(CrosstuneError):  # noqa: N818
     """The work was done and a check on its result failed (exit 1)."""
 
     exit_code = 1
 
 
-class MissingExtra(InputError):
+class MissingExtra(InputError):  # noqa: N818
     """A part that needs an extra was called without it."""
 
     def __init__(self, what: str, extra: str) -> None:

@@ -80,9 +80,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         with path.open("rb") as handle:
             for number, raw in enumerate(handle, start=1):
-                if number == 1:
-                    raw = raw.removeprefix(b"\xef\xbb\xbf")
-                yield number, raw.decode("utf-8").rstrip("\r\n")
+                line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
+                yield number, line.decode("utf-8").rstrip("\r\n")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:

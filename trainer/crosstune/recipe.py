@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from crosstune.data import Bm25Settings, MiningSettings
 from crosstune.errors import InputError

@@ -159,7 +159,9 @@ class Pipeline:
         """The judged test queries, or the seeded sample of them that the recipe asks for."""
         judged = collection.qrels.get("test", {})
         if not judged:
-            raise InputError("the collection has no test split (qrels/test.tsv); there is nothing to prove on")
+            raise InputError(
+                "the collection has no test split (qrels/test.tsv); there is nothing to prove on"
+            )
         wanted = self.recipe.evaluate.test_queries
         if wanted is None or wanted >= len(judged):
             return judged

@@ -34,7 +34,8 @@ def read_run(path: Path) -> Run:
             continue
         if len(columns) != 6:
             raise InputError(
-                f"{path}:{number}: found {len(columns)} columns, a TREC run has 6: qid Q0 docno rank score tag"
+                f"{path}:{number}: found {len(columns)} columns, a TREC run has 6: "
+                "qid Q0 docno rank score tag"
             )
         query_id, _, doc_id, _, text, _ = columns
         try:

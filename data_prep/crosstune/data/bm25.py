@@ -89,8 +89,8 @@ class _Index:
         tokens = self._tokens(list(collection.passages.values()))
         if not any(tokens):
             raise InputError(
-                f"{collection.name}: no passage holds a token to index (first_stage.tokens = {settings.tokens}, "
-                f"first_stage.language = {settings.language})"
+                f"{collection.name}: no passage holds a token to index "
+                f"(first_stage.tokens = {settings.tokens}, first_stage.language = {settings.language})"
             )
         self._model.index(tokens, show_progress=False)
 
@@ -170,7 +170,7 @@ def _recall(qrels: Qrels, run: Run, depth: int) -> float:
 def _check_recall(qrels: Qrels, run: Run, settings: Bm25Settings) -> None:
     if _recall(qrels, run, settings.depth) == 0.0:
         raise InputError(
-            f"the first stage retrieves no positive of the train split among its best {settings.depth}: nothing "
-            f"can be learned from it. Check first_stage.language ({settings.language}) and first_stage.tokens "
-            f"({settings.tokens}), and that queries and passages are not swapped"
+            f"the first stage retrieves no positive of the train split among its best {settings.depth}: "
+            f"nothing can be learned from it. Check first_stage.language ({settings.language}) and "
+            f"first_stage.tokens ({settings.tokens}), and that queries and passages are not swapped"
         )

@@ -34,7 +34,7 @@ def read_collection(folder: Path) -> Collection:
     """
     if not folder.is_dir():
         raise InputError(
-            f"{folder}: no such folder; a BEIR folder with corpus.jsonl, queries.jsonl and qrels/ was expected"
+            f"{folder}: no such folder; a BEIR folder (corpus.jsonl, queries.jsonl, qrels/) was expected"
         )
     counts: Counter[str] = Counter()
     passages = _texts(folder / "corpus.jsonl", "document", counts)

@@ -57,33 +57,30 @@ def build_stdlib(folder: Path, library: Path | None = None) -> dict[str, int]:
     root = library or Path(sysconfig.get_paths()["stdlib"])
     if not any(root.glob("*.py")):
         raise InputError(
-            f"{root}: no Python sources; the standard library of this Python ({sys.executable}) is missing or "
-            "packed. Use a Python with its sources, for example Debian's libpython3-stdlib"
+            f"{root}: no Python sources; the standard library of this Python ({sys.executable}) is "
+            "missing or packed. Use a Python with its sources, for example Debian's libpython3-stdlib"
         )
     counts: Counter[str] = Counter()
     pairs = _without_duplicates(_collect(root, counts), counts)
     split_of = _split_modules(Counter(pair.module for pair in pairs))
     counts["kept"] = len(pairs)
     with staged_folder(folder) as out:
-        write_jsonl(
-            out / "corpus.jsonl", ({"_id": p.doc_id, "title": "", "text": p.passage} for p in pairs)
-        )
+        write_jsonl(out / "corpus.jsonl", ({"_id": p.doc_id, "title": "", "text": p.passage} for p in pairs))
         write_jsonl(out / "queries.jsonl", ({"_id": f"q:{p.doc_id}", "text": p.query} for p in pairs))
         for split in SPLITS:
             lines = [f"q:{p.doc_id}\t{p.doc_id}\t1" for p in pairs if split_of[p.module] == split]
             counts[f"{split}_queries"] = len(lines)
-            write_text(out / "qrels" / f"{split}.tsv", "\n".join(["query-id\tcorpus-id\tscore", *lines]) + "\n")
+            if lines:
+                text = "\n".join(["query-id\tcorpus-id\tscore", *lines]) + "\n"
+                write_text(out / "qrels" / f"{split}.tsv", text)
         write_json(out / "collection.json", {"python": sys.version.split()[0], "counts": dict(counts)})
     say("  " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items()))
     return dict(counts)
 
 
 def _collect(root: Path, counts: Counter[str]) -> Iterator[CodePair]:
-    for path in sorted(root.rglob("*.py")):
+    for path in _sources(root, counts):
         inner = path.relative_to(root).with_suffix("")
-        if LEFT_OUT.intersection(inner.parts):
-            counts["files_left_out"] += 1
-            continue
         try:
             with tokenize.open(path) as handle:
                 source = handle.read()
@@ -98,6 +95,17 @@ def _collect(root: Path, counts: Counter[str]) -> Iterator[CodePair]:
             pair = _pair(qualified, inner.parts[0], function, lines, counts)
             if pair:
                 yield pair
+
+
+def _sources(folder: Path, counts: Counter[str]) -> Iterator[Path]:
+    """Python files below `folder` in the order of their names, without those that are left out."""
+    for path in sorted(folder.iterdir()):
+        if path.stem in LEFT_OUT:
+            counts["files_and_folders_left_out"] += 1
+        elif path.is_dir():
+            yield from _sources(path, counts)
+        elif path.suffix == ".py":
+            yield path
 
 
 def _functions(node: ast.AST, prefix: str) -> Iterator[tuple[str, Function]]:

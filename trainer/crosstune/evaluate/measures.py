@@ -22,7 +22,9 @@ def parse(name: str) -> Measure:
     try:
         return ir_measures.parse_measure(name)
     except (NameError, ValueError, SyntaxError, TypeError, AttributeError):
-        raise ValueError(f"{name!r} is no measure of ir_measures; for example nDCG@10, RR@10, R@100") from None
+        raise ValueError(
+            f"{name!r} is no measure of ir_measures; for example nDCG@10, RR@10, R@100"
+        ) from None
 
 
 def per_query(qrels: Qrels, run: Run, measures: Sequence[str]) -> PerQuery:
@@ -36,7 +38,13 @@ def per_query(qrels: Qrels, run: Run, measures: Sequence[str]) -> PerQuery:
     parsed = {parse(name): name for name in measures}
     values: PerQuery = {name: dict.fromkeys(qrels, 0.0) for name in measures}
     judged = {query_id: dict(documents) for query_id, documents in qrels.items() if documents}
-    answered = {query_id: run[query_id] for query_id in judged if run.get(query_id)}
+    # Ranks in place of scores: the tools behind ir_measures break ties in different ways (RR@10 comes
+    # from the MS MARCO script), and ranks leave them none to break.
+    answered = {
+        query_id: {doc: float(-place) for place, doc in enumerate(ranking(run[query_id]))}
+        for query_id in judged
+        if run.get(query_id)
+    }
     if answered:
         for metric in ir_measures.iter_calc(list(parsed), judged, answered):
             values[parsed[metric.measure]][metric.query_id] = float(metric.value)

@@ -24,7 +24,7 @@ def render_report(metrics: Mapping[str, Any], split: str, training_log: Sequence
 
     dev = [(row["step"], row["eval_nDCG@10"]) for row in training_log if "eval_nDCG@10" in row]
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(PAGE)
-    return template.render(
+    page: str = template.render(
         split=split,
         names=NAMES,
         systems=metrics["splits"][split],
@@ -34,6 +34,7 @@ def render_report(metrics: Mapping[str, Any], split: str, training_log: Sequence
         curve=_curve(metrics["depths"], metrics["headline"]),
         dev=_dev(dev) if dev else "",
     )
+    return page
 
 
 def _curve(depths: Mapping[str, Mapping[str, float]], headline: str) -> str:
@@ -62,7 +63,7 @@ def _dev(points: Sequence[tuple[float, float]]) -> str:
     return _svg(figure)
 
 
-def _svg(figure: Any) -> Any:
+def _svg(figure: Any) -> str:
     """The figure as an inline element; fonts are the reader's own."""
     import matplotlib
     from markupsafe import Markup
@@ -70,7 +71,8 @@ def _svg(figure: Any) -> Any:
     text = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "crosstune"}):
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return Markup(text.getvalue()[text.getvalue().index("<svg") :])
+    svg: str = Markup(text.getvalue()[text.getvalue().index("<svg") :])
+    return svg
 
 
 PAGE = """<!doctype html>
@@ -108,8 +110,8 @@ pre { overflow-x: auto; background: #f6f6f6; padding: 1rem; }
 {{ (metrics.leakage.equal_queries.keys()|list + metrics.leakage.near_queries.keys()|list)|join(", ") }}</p>
 {% endif %}
 {% if metrics.leakage.negatives %}
-<p class="warning">{{ metrics.leakage.negatives|length }} test queries have a positive that was a negative of
-another query in training.</p>
+<p class="warning">{{ metrics.leakage.negatives|length }} test queries have a positive that was
+a negative of another query in training.</p>
 {% endif %}
 <h2>Systems</h2>
 <div class="wide">
@@ -121,13 +123,14 @@ another query in training.</p>
 {% for name, label in names.items() %}
 <tr class="{{ name }}"><th scope="row">{{ label }}</th>
 {% for value in systems[name].values() %}<td>{{ "%.3f"|format(value) }}</td>{% endfor %}
-<td>{{ "%.1f"|format(metrics.milliseconds_per_query[name]) if name in metrics.milliseconds_per_query else "–" }}
-</td></tr>
+{% set ms = metrics.milliseconds_per_query %}
+<td>{{ "%.1f"|format(ms[name]) if name in ms else "–" }}</td></tr>
 {% endfor %}
 </tbody>
 </table>
 </div>
-<p>The ceiling is the best order of the same candidates. A query whose positive the first stage missed counts.</p>
+<p>The ceiling is the best order of the same candidates.
+A query whose positive the first stage missed counts.</p>
 <h2>{{ headline }} over depth</h2>
 <figure aria-label="{{ headline }} when only the best candidates are reranked">{{ curve }}</figure>
 {% if dev %}

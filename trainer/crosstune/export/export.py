@@ -16,7 +16,7 @@ from crosstune.export.settings import ExportSettings
 from crosstune.files import sha256_file, staged_folder, write_json
 from crosstune.progress import say
 from crosstune.serve.manifest import MANIFEST, SCHEMA
-from crosstune.serve.pairs import LengthRule, PairEncoder, pad
+from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names, pad
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,10 +44,10 @@ def export_model(
     if not pairs:
         raise InputError("there are no pairs to compare the export on: the first stage found nothing for dev")
     model = AutoModelForSequenceClassification.from_pretrained(model_folder, dtype=torch.float32).eval()
-    with_types = getattr(model.config, "type_vocab_size", 0) > 0 and model.config.model_type != "distilbert"
+    inputs = model_input_names(model.config)
     with staged_folder(folder) as out:
-        write_hf_folder(model_folder, rule, out)
-        inputs = write_onnx(model, with_types, out / "onnx" / "model.onnx")
+        write_hf_folder(model_folder, rule, inputs, out)
+        write_onnx(model, inputs, out / "onnx" / "model.onnx")
         manifest = {
             "schema": SCHEMA,
             "files": _files(out),

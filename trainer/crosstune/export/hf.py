@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ SENTENCE_TRANSFORMERS = "5.4.0"
 """The first version with this layout of `modules.json`; later ones read it as well."""
 
 
-def write_hf_folder(model_folder: Path, rule: LengthRule, out: Path) -> None:
+def write_hf_folder(model_folder: Path, rule: LengthRule, inputs: Sequence[str], out: Path) -> None:
     """Copies the trained folder to `out` and adds what each reader needs.
 
     One label with both label maps and an activation (text-embeddings-inference, vLLM, Infinity,
     sentence-transformers), `max_seq_length` with `do_lower_case` (text-embeddings-inference refuses a
-    folder without), and the length as the tokenizer's `model_max_length`.
+    folder without), and in the tokenizer's settings the length and the model's own `inputs`: without
+    them a generic tokenizer class gives no segment ids.
     """
     for path in sorted(model_folder.iterdir()):
         shutil.copyfile(path, out / path.name)
@@ -33,8 +35,8 @@ def write_hf_folder(model_folder: Path, rule: LengthRule, out: Path) -> None:
         sentence_transformers={"version": SENTENCE_TRANSFORMERS, "activation_fn": ACTIVATION},
         crosstune={"max_tokens": rule.max_tokens, "max_query_tokens": rule.max_query_tokens},
     )
-    _edit(out / "tokenizer_config.json", model_max_length=rule.max_tokens)
     _limit_tokenizer(out / "tokenizer.json")
+    _edit(out / "tokenizer_config.json", model_max_length=rule.max_tokens, model_input_names=list(inputs))
     write_json(
         out / "modules.json",
         [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.base.modules.Transformer"}],

@@ -6,18 +6,17 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
-
-def write_onnx(model: PreTrainedModel, with_types: bool, path: Path) -> list[str]:
-    """Writes fp32 `model.onnx` in one file: int64 inputs `[batch, sequence]`, output `logits`
-    `[batch, 1]`. Returns the names of the inputs."""
+def write_onnx(model: PreTrainedModel, inputs: Sequence[str], path: Path) -> None:
+    """Writes fp32 `model.onnx` in one file: int64 `inputs` `[batch, sequence]`, output `logits`
+    `[batch, 1]`."""
     import torch
 
     class Logits(torch.nn.Module):
@@ -31,13 +30,12 @@ def write_onnx(model: PreTrainedModel, with_types: bool, path: Path) -> list[str
             attention_mask: torch.Tensor,
             token_type_ids: torch.Tensor | None = None,
         ) -> torch.Tensor:
-            types = {"token_type_ids": token_type_ids} if with_types else {}
+            types = {"token_type_ids": token_type_ids} if "token_type_ids" in inputs else {}
             logits: torch.Tensor = self.model(input_ids, attention_mask, **types).logits
             return logits
 
-    names = list(INPUTS if with_types else INPUTS[:2])
     # A tensor for each input: the exporter takes one tensor in two places for one input.
-    examples = tuple(torch.ones((2, 16), dtype=torch.int64) for _ in names)
+    examples = tuple(torch.ones((2, 16), dtype=torch.int64) for _ in inputs)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
     path.parent.mkdir(parents=True)
     # The exporter reports its progress and torch's deprecations; neither is for the user.
@@ -48,11 +46,10 @@ def write_onnx(model: PreTrainedModel, with_types: bool, path: Path) -> list[str
             Logits().eval(),
             examples,
             str(path),
-            input_names=names,
+            input_names=list(inputs),
             output_names=["logits"],
-            dynamic_shapes=dict.fromkeys(names, axes),
+            dynamic_shapes=dict.fromkeys(inputs, axes),
             external_data=False,
             dynamo=True,
             verbose=False,
         )
-    return names

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from crosstune.errors import CheckFailed
 
@@ -27,9 +29,9 @@ def compare_logits(trained: Sequence[float], exported: Sequence[float], toleranc
     from scipy.stats import kendalltau
 
     differences = [abs(a - b) for a, b in zip(trained, exported, strict=True)]
-    largest = max(differences)
-    if not largest <= tolerance:
-        worst = differences.index(largest)
+    worst = max(range(len(differences)), key=lambda i: (math.isnan(differences[i]), differences[i]))
+    largest = differences[worst]
+    if not largest <= tolerance:  # NaN is beyond every tolerance
         raise CheckFailed(
             f"the exported model differs from the trained one by {largest:.2e} in the logit of pair {worst} "
             f"({trained[worst]:.6f} trained, {exported[worst]:.6f} exported); export.tolerance is "
@@ -37,8 +39,7 @@ def compare_logits(trained: Sequence[float], exported: Sequence[float], toleranc
         )
     by_trained = sorted(range(len(trained)), key=lambda i: trained[i])
     kept = all(
-        exported[a] <= exported[b] or trained[b] - trained[a] <= 2 * largest
-        for a, b in zip(by_trained, by_trained[1:], strict=False)
+        exported[a] <= exported[b] or trained[b] - trained[a] <= 2 * largest for a, b in pairwise(by_trained)
     )
     tau = float(kendalltau(trained, exported).statistic) if len(set(trained)) > 1 else 1.0
     return Parity(len(trained), largest, tau, kept)

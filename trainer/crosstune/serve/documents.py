@@ -34,8 +34,8 @@ def read_documents(source: str, text_field: str) -> list[Document]:
             ) from None
         if not isinstance(row, str) and not (isinstance(row, dict) and isinstance(row.get(text_field), str)):
             raise InputError(
-                f"{source}:{number}: a string, or an object with a string under {text_field!r}, was expected; "
-                f"found {line[:80]}"
+                f"{source}:{number}: a string, or an object with a string under {text_field!r}, was "
+                f"expected; found {line[:80]}"
             )
         documents.append(row)
     if not documents:

@@ -36,7 +36,8 @@ def read_manifest(folder: Path) -> Manifest:
     values = read_json(path)
     if values.get("schema") != SCHEMA:
         raise InputError(
-            f"{path}: schema is {values.get('schema')!r}, this crosstune reads {SCHEMA}; upgrade crosstune or {AGAIN}"
+            f"{path}: schema is {values.get('schema')!r}, this crosstune reads {SCHEMA}; "
+            f"upgrade crosstune or {AGAIN}"
         )
     try:
         for name, entry in values["files"].items():

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,6 +119,12 @@ def token_budget_batches(lengths: Sequence[int], max_batch_tokens: int) -> Itera
         batch.append(index)
     if batch:
         yield batch
+
+
+def model_input_names(config: Any) -> list[str]:
+    """What a model of this configuration is called with; some families have no segments."""
+    segments = getattr(config, "type_vocab_size", 0) > 0 and config.model_type != "distilbert"
+    return ["input_ids", "attention_mask", *(["token_type_ids"] if segments else [])]
 
 
 def pad(pairs: Sequence[EncodedPair], pad_id: int) -> tuple[Ids, Ids, Ids]:

@@ -86,7 +86,9 @@ class Reranker:
         scores = self.score([(query, text) for text in texts])
         order = sorted(range(len(scores)), key=lambda index: -scores[index].logit)
         return [
-            RankedDocument(index, scores[index].logit, scores[index].score, documents[index], scores[index].cut)
+            RankedDocument(
+                index, scores[index].logit, scores[index].score, documents[index], scores[index].cut
+            )
             for index in order[:top_k]
         ]
 
@@ -129,7 +131,9 @@ def _text(document: Document, index: int, text_field: str) -> str:
     if isinstance(document, str):
         return document
     if not isinstance(document, Mapping):
-        raise InputError(f"document {index}: a string or a mapping was expected, found {type(document).__name__}")
+        raise InputError(
+            f"document {index}: a string or a mapping was expected, found {type(document).__name__}"
+        )
     text = document.get(text_field)
     if not isinstance(text, str):
         raise InputError(

@@ -63,7 +63,7 @@ class GroupCollator:
 
     pad_id: int
     micro_batch_tokens: int
-    with_types: bool
+    input_names: Sequence[str]
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         width = max(len(row["pairs"]) for row in rows)
@@ -80,7 +80,7 @@ class GroupCollator:
         batches = list(token_budget_batches([len(pair) for pair in pairs], self.micro_batch_tokens))
         return {
             "micro_batches": [
-                model_inputs([pairs[i] for i in batch], self.pad_id, self.with_types) for batch in batches
+                model_inputs([pairs[i] for i in batch], self.pad_id, self.input_names) for batch in batches
             ],
             "slots": torch.tensor([slots[i] for batch in batches for i in batch]),
             "labels": labels,
@@ -88,8 +88,8 @@ class GroupCollator:
         }
 
 
-def model_inputs(pairs: Sequence[EncodedPair], pad_id: int, with_types: bool) -> dict[str, Tensor]:
+def model_inputs(pairs: Sequence[EncodedPair], pad_id: int, names: Sequence[str]) -> dict[str, Tensor]:
     """The tensors that the model is called with, each `[batch, longest pair]`."""
     input_ids, mask, types = pad(pairs, pad_id)
-    inputs = {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask)}
-    return inputs | {"token_type_ids": torch.from_numpy(types)} if with_types else inputs
+    every = {"input_ids": input_ids, "attention_mask": mask, "token_type_ids": types}
+    return {name: torch.from_numpy(every[name]) for name in names}

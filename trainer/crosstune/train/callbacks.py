@@ -54,7 +54,7 @@ class StepProgress(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self._bar: AbstractContextManager[Callable[[int], None]] | None = None
-        self._advance: Callable[[int], None] = lambda count: None
+        self._advance: Callable[[int], None] = lambda _: None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

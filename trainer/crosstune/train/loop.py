@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, Trainer
+from transformers import PreTrainedModel, Trainer, TrainerControl
 
 from crosstune.errors import CheckFailed
 from crosstune.train.losses import GroupLoss
@@ -53,5 +53,7 @@ class GroupTrainer(Trainer):  # type: ignore[misc]
         self.model.eval()
         metrics = {"eval_nDCG@10": self._rerank_dev(self.model)}
         self.log(dict(metrics))
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.control: TrainerControl = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
         return metrics

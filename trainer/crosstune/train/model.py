@@ -106,7 +106,9 @@ def load_cross_encoder(folder: Path, rule: LengthRule, seed: int) -> PreTrainedM
         )
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{folder}: the model cannot be loaded ({reason}); fetch or export it again") from None
+        raise InputError(
+            f"{folder}: the model cannot be loaded ({reason}); fetch or export it again"
+        ) from None
     if labels == 2:
         _join_two_labels(model)
     _check(model, folder, rule)
@@ -148,9 +150,13 @@ def _check(model: PreTrainedModel, folder: Path, rule: LengthRule) -> None:
 
     config = model.config
     if config.pad_token_id is None:
-        raise InputError(f"{folder / 'config.json'}: pad_token_id is missing; a cross-encoder pads its batches")
+        raise InputError(
+            f"{folder / 'config.json'}: pad_token_id is missing; a cross-encoder pads its batches"
+        )
     positions = getattr(config, "max_position_embeddings", None)
-    usable = positions - (config.pad_token_id + 1 if "roberta" in config.model_type else 0) if positions else None
+    usable = (
+        positions - (config.pad_token_id + 1 if "roberta" in config.model_type else 0) if positions else None
+    )
     if usable is not None and usable < rule.max_tokens:
         raise InputError(
             f"{folder}: the base has {usable} positions, train.max_tokens is {rule.max_tokens}; "

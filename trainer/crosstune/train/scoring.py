@@ -12,7 +12,7 @@ import torch
 
 from crosstune.progress import progress
 from crosstune.records import Run, ranking
-from crosstune.serve.pairs import PairEncoder, token_budget_batches
+from crosstune.serve.pairs import PairEncoder, model_input_names, token_budget_batches
 from crosstune.train.batching import model_inputs
 
 if TYPE_CHECKING:
@@ -21,20 +21,19 @@ if TYPE_CHECKING:
 BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}
 
 
-def takes_types(model: PreTrainedModel) -> bool:
-    """Whether the model reads `token_type_ids` (DistilBERT and ModernBERT do not)."""
-    return getattr(model.config, "type_vocab_size", 0) > 0 and model.config.model_type != "distilbert"
-
-
 @torch.inference_mode()
-def score_pairs(model: PreTrainedModel, encoder: PairEncoder, pairs: Sequence[tuple[str, str]]) -> list[float]:
+def score_pairs(
+    model: PreTrainedModel, encoder: PairEncoder, pairs: Sequence[tuple[str, str]]
+) -> list[float]:
     """fp32 logits of `(query, passage)` pairs, in the order given, whatever their batches."""
     encoded = encoder.encode(pairs)
     device = model.device
     logits = torch.empty(len(pairs))
     budget = BATCH_TOKENS.get(device.type, BATCH_TOKENS["cpu"])
     for batch in token_budget_batches([len(pair) for pair in encoded], budget):
-        inputs = model_inputs([encoded[i] for i in batch], model.config.pad_token_id, takes_types(model))
+        inputs = model_inputs(
+            [encoded[i] for i in batch], model.config.pad_token_id, model_input_names(model.config)
+        )
         output = model(**{name: tensor.to(device) for name, tensor in inputs.items()})
         logits[batch] = output.logits[:, 0].float().cpu()
     return logits.tolist()

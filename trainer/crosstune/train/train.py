@@ -16,7 +16,7 @@ from crosstune.evaluate import mean, per_query
 from crosstune.files import replace_folder, write_json
 from crosstune.progress import say
 from crosstune.records import Collection, Group, Run
-from crosstune.serve.pairs import LengthRule, PairEncoder
+from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
 from crosstune.train.config import TrainSettings
 from crosstune.train.model import load_cross_encoder, resolve_model
 
@@ -62,7 +62,7 @@ def train(
     from crosstune.train.callbacks import CompleteMark, JsonlLog, StepProgress, last_complete
     from crosstune.train.loop import GroupTrainer
     from crosstune.train.losses import LOSSES
-    from crosstune.train.scoring import score_run, takes_types
+    from crosstune.train.scoring import score_run
 
     if not groups:
         raise InputError("there are no training groups; see mining.json for what was left out and why")
@@ -92,7 +92,7 @@ def train(
         train_dataset=data,
         eval_dataset=list(dev),
         data_collator=GroupCollator(
-            network.config.pad_token_id, settings.micro_batch_tokens, takes_types(network)
+            network.config.pad_token_id, settings.micro_batch_tokens, model_input_names(network.config)
         ),
         callbacks=[
             JsonlLog(folder / "train_log.jsonl"),

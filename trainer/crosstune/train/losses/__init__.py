@@ -6,6 +6,8 @@ from crosstune.train.losses.base import GroupLoss
 from crosstune.train.losses.bce import binary_cross_entropy
 from crosstune.train.losses.lce import localized_contrastive_estimation
 
+__all__ = ["LOSSES", "GroupLoss"]
+
 LOSSES: dict[str, GroupLoss] = {
     "bce": binary_cross_entropy,
     "lce": localized_contrastive_estimation,

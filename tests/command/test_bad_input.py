@@ -1,0 +1,221 @@
+"""Bad input and faults through the real command line: one message, the right exit code, no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Crosstune
+from transformers import AutoModelForSequenceClassification
+
+Damage = Callable[[Path], object]
+
+
+def _append(name: str, text: str) -> Damage:
+    def damage(folder: Path) -> None:
+        with (folder / name).open("a", encoding="utf-8") as handle:
+            handle.write(text)
+
+    return damage
+
+
+def _cut(folder: Path) -> None:
+    path = folder / "corpus.jsonl"
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def _no_positives(folder: Path) -> None:
+    path = folder / "qrels" / "train.tsv"
+    path.write_text(path.read_text().replace("\t1\n", "\t0\n"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "corpus.jsonl").write_text(""), "corpus.jsonl: is empty"),
+        (lambda folder: (folder / "corpus.jsonl").unlink(), "corpus.jsonl: no such file"),
+        (_cut, "corpus.jsonl:60: not valid JSON"),
+        (
+            _append("queries.jsonl", '{"_id": "q0", "text": "x"}\n'),
+            "queries.jsonl:39: id 'q0' is already on line 1",
+        ),
+        (_append("qrels/train.tsv", "q0\td0\tyes\n"), "train.tsv:22: grade 'yes' is not an integer"),
+        (lambda folder: (folder / "qrels" / "train.tsv").unlink(), "no train positives"),
+        (_no_positives, "no positive of the train split"),
+    ],
+)
+def test_a_damaged_collection(
+    collection: Path, recipe: Path, crosstune: Crosstune, damage: Damage, message: str
+) -> None:
+    damage(collection)
+    done = crosstune("run", recipe)
+    assert done.code == 2
+    assert message in done.err
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_a_missing_split_is_named(collection: Path, recipe: Path, crosstune: Crosstune, split: str) -> None:
+    (collection / "qrels" / f"{split}.tsv").unlink()
+    done = crosstune("run", recipe, "train.epochs=0.1", "train.evaluations=1")
+    assert done.code == 2
+    assert f"no {split} split (qrels/{split}.tsv)" in done.err
+
+
+def test_odd_but_usable_input_goes_through_and_is_counted(
+    collection: Path, recipe: Path, crosstune: Crosstune
+) -> None:
+    _append("corpus.jsonl", json.dumps({"_id": "huge", "text": "file " * 220_000}) + "\n")(collection)
+    _append("corpus.jsonl", '{"_id": "void", "text": ""}\n')(collection)
+    _append("queries.jsonl", '{"_id": "blank", "text": ""}\n')(collection)
+    _append("qrels/test.tsv", "blank\td1\t1\nq999\td1\t1\nq1\tnowhere\t1\n")(collection)
+    done = crosstune("run", recipe, "--json")
+    assert done.code == 0, done.err
+    for count in (
+        "document over 1 MB: 1",
+        "empty document: 1",
+        "empty query: 1",
+        "test judgements of unknown query: 1",
+        "test judgements of unknown document: 1",
+    ):
+        assert count in done.err
+    # The empty query has no candidates; it is not dropped, it counts 0.
+    assert json.loads(done.out)["queries"] == 11
+
+
+def test_a_first_stage_that_finds_nothing(collection: Path, recipe: Path, crosstune: Crosstune) -> None:
+    rows = [json.loads(line) for line in (collection / "queries.jsonl").read_text().splitlines()]
+    text = "".join(json.dumps(row | {"text": "zzz yyy"}) + "\n" for row in rows)
+    (collection / "queries.jsonl").write_text(text)
+    done = crosstune("run", recipe)
+    assert done.code == 2
+    assert "retrieves no positive of the train split" in done.err
+
+
+def test_three_kinds_of_recipe_errors_at_once(recipe: Path, crosstune: Crosstune) -> None:
+    done = crosstune("run", recipe, "train.epoch=1", "mine.negatives=many", "seed=-1")
+    assert done.code == 2
+    assert "3 errors in the recipe" in done.err
+    assert "train.epoch: unknown key; did you mean train.epochs?" in done.err
+    assert "mine.negatives: found 'many' (str)" in done.err
+    assert "seed: found -1 (int)" in done.err
+
+
+def test_an_unknown_recipe_stage_and_command(recipe: Path, crosstune: Crosstune) -> None:
+    assert "no such recipe" in crosstune("run", "nowhere.yaml").err
+    assert "no such stage; one of collection, retrieve" in crosstune("run", recipe, "--force", "bake").err
+    assert crosstune("bake").code == 2
+
+
+def test_a_missing_model(recipe: Path, crosstune: Crosstune) -> None:
+    done = crosstune("run", recipe, "model=no/such/folder")
+    assert done.code == 2
+    assert "config.json is missing" in done.err
+
+
+def test_damaged_weights(tmp_path: Path, recipe: Path, crosstune: Crosstune) -> None:
+    weights = tmp_path / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    done = crosstune("run", recipe)
+    assert done.code == 2
+    assert "the model cannot be loaded" in done.err
+
+
+def test_a_loss_that_is_no_number(tmp_path: Path, recipe: Path, crosstune: Crosstune) -> None:
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
+    model.classifier.weight.data.fill_(3e38)
+    model.save_pretrained(tmp_path / "model")
+    done = crosstune("run", recipe)
+    assert done.code == 1
+    assert "Lower train.learning_rate" in done.err
+    assert not (tmp_path / "runs" / "tiny" / "train").exists()
+
+
+def test_debug_shows_the_traceback(recipe: Path) -> None:
+    command = [sys.executable, "-m", "crosstune.cli", "--debug", "run", str(recipe), "model=none"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=recipe.parent)
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 300 KB; needs the right to mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a file system needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_no_space_on_the_disk(small_disk: Path, recipe: Path, crosstune: Crosstune) -> None:
+    done = crosstune("run", recipe, f"run_dir={small_disk / 'run'}")
+    assert done.code == 2
+    assert "No space left on device" in done.err
+    assert not (small_disk / "run" / "train").exists()
+
+
+def test_a_run_folder_that_cannot_be_written(tmp_path: Path, recipe: Path, crosstune: Crosstune) -> None:
+    (tmp_path / "file").touch()
+    done = crosstune("run", recipe, f"run_dir={tmp_path / 'file' / 'run'}")
+    assert done.code == 2
+    assert "Not a directory" in done.err
+    if os.geteuid():
+        (tmp_path / "closed").mkdir(mode=0o555)
+        done = crosstune("run", recipe, f"run_dir={tmp_path / 'closed' / 'run'}")
+        assert done.code == 2
+        assert "Permission denied" in done.err
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    from crosstune.export import ExportSettings, export_model
+    from crosstune.serve.pairs import LengthRule
+
+    export_model(
+        tmp_path / "model",
+        LengthRule(48, 16),
+        [("open", "a file")],
+        ExportSettings(),
+        {},
+        tmp_path / "export",
+    )
+    return tmp_path / "export"
+
+
+def test_rank(tmp_path: Path, recipe: Path, export: Path, crosstune: Crosstune) -> None:
+    lines = ['"open the file"', '{"text": "sort the list", "id": 7}', '"close it"']
+    (tmp_path / "documents.jsonl").write_text("\n".join(lines))
+    from_file = crosstune("rank", export, "open", "--documents", "documents.jsonl", "--json")
+    from_stdin = crosstune("rank", export, "open", "--documents", "-", "--json", stdin="\n".join(lines))
+    assert from_file.code == 0, from_file.err
+    assert from_file.out == from_stdin.out
+    rows = json.loads(from_file.out)
+    assert sorted(row["index"] for row in rows) == [0, 1, 2]
+    assert [row["logit"] for row in rows] == sorted((row["logit"] for row in rows), reverse=True)
+    top = crosstune("rank", export, "open", "--documents", "documents.jsonl", "--top-k", 1)
+    assert len(top.out.splitlines()) == 1
+
+
+def test_rank_refuses_a_damaged_export_and_bad_documents(
+    tmp_path: Path, recipe: Path, export: Path, crosstune: Crosstune
+) -> None:
+    bad = crosstune("rank", export, "open", "--documents", "-", stdin='"fine"\n{"txt": 1}\n')
+    assert bad.code == 2
+    assert "-:2: a string, or an object" in bad.err
+    none = crosstune("rank", export, "open", "--documents", "nowhere.jsonl")
+    assert none.code == 2
+    assert "nowhere.jsonl: no such file" in none.err
+    shutil.copy(export / "config.json", export / "onnx" / "model.onnx")
+    damaged = crosstune("rank", export, "open", "--documents", "-", stdin='"fine"\n')
+    assert damaged.code == 2
+    assert "model.onnx: has" in damaged.err

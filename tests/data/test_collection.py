@@ -1,0 +1,127 @@
+"""Reading a BEIR folder: what is read, what is counted, what is refused and how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from crosstune.data import prepare_collection, read_collection
+from crosstune.errors import InputError
+
+CORPUS = '{"_id": "007", "title": "Title", "text": "text"}\n{"_id": "d2", "text": "second"}\n'
+QUERIES = '{"_id": "q1", "text": "a query"}\n{"_id": "q2", "text": "another"}\n'
+QRELS = "query-id\tcorpus-id\tscore\nq1\t007\t2\nq2\td2\t1\n"
+
+
+def _write(folder: Path, corpus: str = CORPUS, queries: str = QUERIES, **splits: str) -> Path:
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "corpus.jsonl").write_text(corpus, encoding="utf-8")
+    (folder / "queries.jsonl").write_text(queries, encoding="utf-8")
+    for split, text in (splits or {"train": QRELS}).items():
+        (folder / "qrels" / f"{split}.tsv").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_ids_grades_and_titles_are_kept(tmp_path: Path) -> None:
+    collection = read_collection(_write(tmp_path / "c"))
+    assert collection.passages == {"007": "Title text", "d2": "second"}
+    assert collection.queries == {"q1": "a query", "q2": "another"}
+    assert collection.qrels == {"train": {"q1": {"007": 2}, "q2": {"d2": 1}}}
+    assert collection.counts == {}
+
+
+def test_a_bom_crlf_and_blank_lines_are_no_trouble(tmp_path: Path) -> None:
+    plain = read_collection(_write(tmp_path / "a"))
+    dos = read_collection(
+        _write(
+            tmp_path / "b",
+            "\ufeff" + CORPUS.replace("\n", "\r\n\r\n"),
+            QUERIES.replace("\n", "\r\n"),
+            train="\ufeff" + QRELS.replace("\n", "\r\n"),
+        )
+    )
+    assert (plain.passages, plain.queries, plain.qrels) == (dos.passages, dos.queries, dos.qrels)
+
+
+def test_judgements_of_unknown_ids_are_counted(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "c", train=QRELS + "q9\td2\t1\nq1\tnone\t1\nq1\tnone2\t1\n")
+    counts = read_collection(folder).counts
+    assert counts["train_judgements_of_unknown_query"] == 1
+    assert counts["train_judgements_of_unknown_document"] == 2
+
+
+def test_odd_but_usable_input_is_counted(tmp_path: Path) -> None:
+    corpus = CORPUS + '{"_id": "empty", "text": ""}\n{"_id": "huge", "text": "' + "x" * 1_000_001 + '"}\n'
+    queries = QUERIES + '{"_id": "q3", "text": " "}\n'
+    folder = _write(tmp_path / "c", corpus, queries, train=QRELS + "q3\td2\t0\n")
+    counts = read_collection(folder).counts
+    assert counts["empty_document"] == 1
+    assert counts["document_over_1_MB"] == 1
+    assert counts["empty_query"] == 1
+    assert counts["train_queries_without_positive"] == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("corpus.jsonl", "", r"corpus\.jsonl: is empty"),
+        ("corpus.jsonl", CORPUS + '{"_id": "d3", "te', r"corpus\.jsonl:3: not valid JSON .* broke off"),
+        ("corpus.jsonl", CORPUS + "[1]\n", r"corpus\.jsonl:3: a JSON object was expected, found list"),
+        (
+            "corpus.jsonl",
+            CORPUS + '{"_id": "d2", "text": "x"}\n',
+            r"corpus\.jsonl:3: id 'd2' is already on line 2",
+        ),
+        ("corpus.jsonl", '{"_id": 7, "text": "x"}\n', r'corpus\.jsonl:1: "_id" is 7; a string'),
+        ("corpus.jsonl", '{"_id": "a b", "text": "x"}\n', "a string without spaces was expected"),
+        ("corpus.jsonl", '{"_id": "a"}\n', r"text is missing"),
+        ("queries.jsonl", '{"_id": "a", "text": 3}\n', r"queries\.jsonl:1: .*text is int"),
+        ("qrels/train.tsv", "q1\t007\tmuch\n", r"train\.tsv:1: grade 'much' is not an integer"),
+        (
+            "qrels/train.tsv",
+            "q1 0 007 1\n",
+            r"train\.tsv:1: found 1 tab-separated columns.*TREC qrels file has 4",
+        ),
+        ("qrels/train.tsv", "q1\t007\t1\nq1\t007\t2\n", r"train\.tsv:2: .*judged twice, 1 and 2"),
+        ("qrels/train.tsv", "x\t007\t1\n", r"train\.tsv: no judgement is left \(1 name queries"),
+        ("qrels/train.tsv", "", r"train\.tsv: no judgement is left"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_file_and_line(
+    tmp_path: Path, file: str, text: str, message: str
+) -> None:
+    folder = _write(tmp_path / "c")
+    (folder / file).write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        read_collection(folder)
+
+
+def test_invalid_utf8_names_the_line(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "c")
+    with (folder / "corpus.jsonl").open("ab") as handle:
+        handle.write(b'{"_id": "d3", "text": "caf\xe9"}\n')
+    with pytest.raises(InputError, match=r"corpus\.jsonl:3: not valid UTF-8"):
+        read_collection(folder)
+
+
+@pytest.mark.parametrize("file", ["corpus.jsonl", "queries.jsonl"])
+def test_a_missing_file_is_named(tmp_path: Path, file: str) -> None:
+    folder = _write(tmp_path / "c")
+    (folder / file).unlink()
+    with pytest.raises(InputError, match=f"{file}: no such file"):
+        read_collection(folder)
+
+
+def test_a_missing_folder_and_missing_qrels_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        read_collection(tmp_path / "none")
+    folder = _write(tmp_path / "c")
+    (folder / "qrels" / "train.tsv").unlink()
+    with pytest.raises(InputError, match=r"none of train\.tsv, dev\.tsv and test\.tsv"):
+        read_collection(folder)
+
+
+def test_an_unknown_kind_of_collection_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="give stdlib or beir:PATH"):
+        prepare_collection("msmarco", tmp_path)

@@ -1,0 +1,89 @@
+"""The files of an evaluation: schema, escaping, and a page that needs no network."""
+
+from __future__ import annotations
+
+import csv
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from crosstune.evaluate import EvaluationSettings, LeakageReport, evaluate, render_table
+from crosstune.records import Qrels, Run
+
+HOSTILE = "<script>alert('x')</script>"
+
+
+class Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.loads: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loads += [v or "" for k, v in attrs if k in ("src", "href") and not (v or "").startswith("#")]
+
+
+def _evaluate(folder: Path, leaks: LeakageReport) -> dict[str, object]:
+    qrels: Qrels = {f"q{i}": {"a": 1} for i in range(8)} | {HOSTILE: {"b": 1}}
+    first: Run = {q: {"b": 3.0, "a": 2.0, "c": 1.0} for q in qrels}
+    tuned: Run = {q: {"a": 3.0, "b": 2.0, "c": 1.0} for q in qrels}
+    return evaluate(
+        qrels,
+        {"first_stage": first, "base": first, "tuned": tuned},
+        settings=EvaluationSettings(resamples=200),
+        seed=1,
+        split="test",
+        folder=folder,
+        milliseconds={"first_stage": 0.5, "base": 10.0, "tuned": 10.0},
+        leaks=leaks,
+        context={"recipe": f"name: {HOSTILE}"},
+        training_log=[{"step": 1, "loss": 1.0}, {"step": 2, "eval_nDCG@10": 0.5}],
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    _evaluate(tmp_path, LeakageReport({HOSTILE: "t"}, {}, {"q0": "n"}))
+    return tmp_path
+
+
+def test_metrics_hold_the_four_systems_and_the_headline_without_leaks(folder: Path) -> None:
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["schema"] == 1
+    systems = metrics["splits"]["test"]
+    assert list(systems) == ["first_stage", "base", "tuned", "ceiling"]
+    assert systems["ceiling"]["nDCG@10"] == 1.0
+    assert systems["tuned"]["RR@10"] == pytest.approx((8 + 0.5) / 9)
+    assert metrics["leakage"]["headline_without_leaks"]["tuned"] == 1.0
+    assert metrics["depths"]["first_stage"]["10"] == pytest.approx(systems["first_stage"]["nDCG@10"])
+
+
+def test_per_query_has_a_row_for_every_query(folder: Path) -> None:
+    with (folder / "per_query.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert len(rows) == 9
+    assert float(rows[0]["tuned RR@10"]) == 1.0
+    assert rows[-1]["query_id"] == HOSTILE
+
+
+def test_the_report_loads_nothing_and_escapes_everything(folder: Path) -> None:
+    text = (folder / "report.html").read_text()
+    page = Page()
+    page.feed(text)
+    assert page.loads == []
+    assert "script" not in page.tags
+    assert page.tags.count("table") == 1
+    assert page.tags.count("figure") == 2
+    assert "&lt;script&gt;" in text
+    assert "url(http" not in text
+
+
+def test_the_table_shows_gain_interval_and_leaks(folder: Path) -> None:
+    table = render_table(json.loads((folder / "metrics.json").read_text()))
+    assert "first stage" in table
+    assert "95 % interval" in table
+    assert "8 queries better, 0 equal, 1 worse" in table
+    assert "1 test queries equal or nearly equal a train query" in table

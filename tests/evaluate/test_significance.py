@@ -1,0 +1,74 @@
+"""Significance against enumeration by hand; leakage by id."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import statistics
+
+import pytest
+
+from crosstune.evaluate import compare, find_leaks, holm
+from crosstune.evaluate.significance import verdict
+from crosstune.records import Collection, Group
+
+
+def _values(numbers: list[float]) -> dict[str, float]:
+    return {f"q{i}": number for i, number in enumerate(numbers)}
+
+
+def test_a_small_sample_is_tested_exactly() -> None:
+    differences = [0.3, 0.1, 0.4, -0.2, 0.25, 0.05]
+    found = compare(_values([0.0] * 6), _values(differences), seed=1, resamples=10_000)
+    observed = abs(statistics.mean(differences))
+    flips = [
+        abs(statistics.mean(s * d for s, d in zip(signs, differences, strict=True)))
+        for signs in itertools.product((1, -1), repeat=6)
+    ]
+    assert found.p == pytest.approx(sum(f >= observed - 1e-12 for f in flips) / len(flips))
+    assert found.difference == pytest.approx(statistics.mean(differences))
+    assert (found.wins, found.ties, found.losses) == (5, 0, 1)
+    assert found.low < found.difference < found.high
+
+
+def test_a_large_sample_has_the_plus_one_p_value() -> None:
+    rng = random.Random(1)
+    found = compare(
+        _values([0.0] * 200), _values([rng.gauss(0.5, 0.1) for _ in range(200)]), seed=1, resamples=999
+    )
+    # No flip of 200 clear wins reaches the observed mean: two-sided (0 + 1) / (999 + 1) a side.
+    assert found.p == pytest.approx(2 / 1000)
+
+
+def test_equal_systems_have_no_difference() -> None:
+    found = compare(_values([0.5] * 5), _values([0.5] * 5), seed=1, resamples=100)
+    assert (found.difference, found.p, found.ties) == (0.0, 1.0, 5)
+
+
+def test_noise_is_said_to_be_too_small_to_tell() -> None:
+    found = compare(_values([0.0] * 6), _values([0.3, -0.3, 0.2, -0.2, 0.1, 0.05]), seed=1, resamples=1000)
+    assert "too small to tell" in verdict(found, found.p)
+
+
+def test_holm_by_hand() -> None:
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
+
+
+def test_leaks_are_found_by_id() -> None:
+    queries = {
+        "t1": "How to open a file?",
+        "t2": "sorting a list of numbers quickly in place",
+        "e1": "how to OPEN a file",
+        "e2": "sorting a list of numbers quickly, in-place!",
+        "e3": "sorting a list of number quickly in place",
+        "e4": "nothing alike",
+    }
+    passages = {"p": "Some passage", "n": "some  passage!", "o": "other"}
+    collection = Collection("c", passages, queries, {"train": {"t1": {"p": 1}, "t2": {"p": 1}}, "test": {}})
+    test = {"e1": {"o": 1}, "e2": {"o": 1}, "e3": {"o": 1}, "e4": {"p": 1}}
+    group = Group("t1", queries["t1"], ["o", "n"], ["other", passages["n"]], [1, 0], [], [])
+    leaks = find_leaks(collection, [group], test)
+    assert leaks.equal_queries == {"e1": "t1", "e2": "t2"}
+    assert leaks.near_queries == {"e3": "t2"}
+    assert leaks.negatives == {"e4": "n"}
+    assert leaks.query_ids == {"e1", "e2", "e3"}
