@@ -21,6 +21,9 @@ app = typer.Typer(
     help="Adapt a cross-encoder reranker to your own collection, and prove by how much it helps.",
 )
 
+# Some versions of typer bring a click of their own: its usage error is the base of typer's.
+USAGE_ERROR: Any = typer.BadParameter.__bases__[0]
+
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a shipped recipe.")
 ]
@@ -111,15 +114,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _guarded(words: list[str], debug: bool) -> int:  # noqa: PLR0911
-    import click
-
     try:
         result: Any = app([w for w in words if w != "--debug"], standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except click.ClickException as error:
+    except USAGE_ERROR as error:
         error.show()
         return 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         say("stopped; the same command goes on from here")
         return 130
     except CrosstuneError as error:

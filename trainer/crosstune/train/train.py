@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import math
+import os
 import random
 import shutil
 from collections.abc import Sequence
@@ -56,6 +58,7 @@ def train(
     goes on from the last whole one. Raises `InputError` for groups, a dev split or a model that cannot
     be used and `CheckFailed` when the loss is no longer a number.
     """
+    from safetensors import SafetensorError
     from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
     from crosstune.train.batching import GroupCollator, TokenizedGroups
@@ -108,7 +111,13 @@ def train(
     if checkpoint:
         say(f"  continuing from {checkpoint.name} of an interrupted training")
     set_seed(seed)
-    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    try:
+        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except (RuntimeError, SafetensorError) as error:
+        # torch and safetensors report a full disk in their own words.
+        if any(words in str(error) for words in ("PytorchStreamWriter", "No space left")):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(checkpoints)) from error
+        raise
 
     _save(trainer.model, base, folder)
     summary = TrainSummary(
