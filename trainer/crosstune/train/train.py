@@ -115,7 +115,7 @@ def train(
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except (RuntimeError, SafetensorError) as error:
         # torch and safetensors report a full disk in their own words.
-        if any(words in str(error) for words in ("PytorchStreamWriter", "No space left")):
+        if any(words in str(error) for words in ("PytorchStreamWriter", "inline_container", "No space left")):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(checkpoints)) from error
         raise
 
