@@ -24,6 +24,8 @@ app = typer.Typer(
 # Some versions of typer bring a click of their own: its usage error is the base of typer's.
 USAGE_ERROR: Any = typer.BadParameter.__bases__[0]
 
+INTERRUPTED = 130
+
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a shipped recipe.")
 ]
@@ -116,13 +118,16 @@ def main(arguments: list[str] | None = None) -> None:
 def _guarded(words: list[str], debug: bool) -> int:  # noqa: PLR0911
     try:
         result: Any = app([w for w in words if w != "--debug"], standalone_mode=False)
-        return result if isinstance(result, int) else 0
+        code = result if isinstance(result, int) else 0
+        if code == INTERRUPTED:  # click answers some of the Ctrl-C itself, and silently
+            raise KeyboardInterrupt
+        return code
     except USAGE_ERROR as error:
         error.show()
         return 2
     except (KeyboardInterrupt, typer.Abort):
         say("stopped; the same command goes on from here")
-        return 130
+        return INTERRUPTED
     except CrosstuneError as error:
         return _report(error, error.exit_code, debug)
     except ModuleNotFoundError as error:
