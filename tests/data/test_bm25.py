@@ -80,3 +80,8 @@ def test_code_tokens_find_a_part_of_a_name() -> None:
     collection = Collection("code", {"a": "def read_line(self): pass", "b": "def other(): pass"}, {}, {})
     assert list(search(collection, Bm25Settings(tokens="code"), "line")) == ["a"]
     assert search(collection, Bm25Settings(tokens="words"), "line") == {}
+
+
+def test_the_underscore_of_a_private_name_hides_nothing() -> None:
+    collection = Collection("code", {"a": "def _resolve(): pass", "b": "def other(): pass"}, {}, {})
+    assert list(search(collection, Bm25Settings(tokens="code"), "resolve")) == ["a"]

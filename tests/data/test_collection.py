@@ -125,3 +125,12 @@ def test_a_missing_folder_and_missing_qrels_are_named(tmp_path: Path) -> None:
 def test_an_unknown_kind_of_collection_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="give stdlib or beir:PATH"):
         prepare_collection("msmarco", tmp_path)
+
+
+def test_half_a_surrogate_pair_is_named(tmp_path: Path) -> None:
+    (tmp_path / "corpus.jsonl").write_text(
+        '{"_id": "a", "text": "fine"}\n{"_id": "b", "text": "cut \\ud83d"}\n'
+    )
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "fine"}\n')
+    with pytest.raises(InputError, match=r"corpus\.jsonl:2: holds half of a surrogate pair"):
+        read_collection(tmp_path)

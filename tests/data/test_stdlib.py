@@ -116,3 +116,27 @@ def test_first_sentence(docstring: str, expected: str) -> None:
 def test_a_library_without_sources_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no Python sources"):
         build_stdlib(tmp_path / "out", tmp_path)
+
+
+def test_docstrings_of_functions_inside_are_no_part_of_a_passage(tmp_path: Path) -> None:
+    (tmp_path / "outer.py").write_text(
+        "\x0cdef outer(x):\n"
+        '    """Wrap the thing up."""\n'
+        "    def inner(y):\n"
+        '        """Secret words inside."""\n'
+        "        return y\n"
+        "    return inner\n"
+    )
+    build_stdlib(tmp_path / "out", tmp_path)
+    passages = read_collection(tmp_path / "out").passages
+    assert passages["outer.outer"] == "def outer(x):\n    def inner(y):\n        return y\n    return inner"
+    assert passages["outer.outer.inner"] == "def inner(y):\n    return y"
+
+
+def test_a_name_defined_twice_keeps_both(tmp_path: Path) -> None:
+    (tmp_path / "size.py").write_text(
+        'def size():\n    """Return the size."""\n    return 1\n\n'
+        'def size(value):\n    """Set the size anew."""\n    return value\n'
+    )
+    build_stdlib(tmp_path / "out", tmp_path)
+    assert set(read_collection(tmp_path / "out").passages) == {"size.size", "size.size#2"}

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from crosstune.train.losses import LOSSES
+from crosstune.train.losses import LOSSES, kl_divergence
 
 
 def test_lce_is_the_negative_log_softmax_of_the_positive() -> None:
@@ -56,3 +56,12 @@ def test_a_better_ranking_has_a_lower_loss(name: str) -> None:
     good = LOSSES[name](torch.tensor([[3.0, -1.0, -1.0]]), labels, mask)
     bad = LOSSES[name](torch.tensor([[-1.0, 3.0, -1.0]]), labels, mask)
     assert good < bad
+
+
+def test_distillation_is_the_divergence_of_the_two_softmaxes_whatever_the_padding() -> None:
+    logits, teacher = torch.tensor([[1.0, 2.0, 9.0]]), torch.tensor([[0.5, 0.0, 9.0]])
+    mask = torch.tensor([[True, True, False]])
+    p, q = torch.softmax(teacher[0, :2], 0), torch.softmax(logits[0, :2], 0)
+    by_hand = float((p * (p / q).log()).sum())
+    assert float(kl_divergence(logits, teacher, mask)) == pytest.approx(by_hand, abs=1e-6)
+    assert float(kl_divergence(teacher + 3, teacher, mask)) == pytest.approx(0, abs=1e-6)

@@ -131,11 +131,11 @@ class _Index:
 
 
 def split_identifiers(text: str) -> str:
-    """Puts the parts of each snake_case or camelCase name behind it: `readLine` -> `readLine read Line`."""
+    """Puts the parts of each snake_case or camelCase name behind it: `_readLine` -> `_readLine read Line`."""
 
     def with_parts(match: re.Match[str]) -> str:
         parts = _PART.findall(match.group())
-        return " ".join([match.group(), *parts]) if len(parts) > 1 else match.group()
+        return " ".join([match.group(), *parts]) if parts not in ([], [match.group()]) else match.group()
 
     return _IDENTIFIER.sub(with_parts, text)
 

@@ -67,6 +67,11 @@ def _texts(path: Path, kind: str, counts: Counter[str]) -> dict[str, str]:
             )
         lines[identifier] = number
         texts[identifier] = f"{title} {text}".strip()
+        if not _encodable(identifier + texts[identifier]):
+            raise InputError(
+                f"{path}:{number}: holds half of a surrogate pair (\\ud800 to \\udfff), which no UTF-8 text "
+                "can; the tool that wrote it cut a text inside a character. Remove or repair it"
+            )
         if not texts[identifier]:
             counts[f"empty_{kind}"] += 1
         if len(text) > LONG_DOCUMENT_CHARACTERS:
@@ -74,6 +79,14 @@ def _texts(path: Path, kind: str, counts: Counter[str]) -> dict[str, str]:
     if not texts:
         raise InputError(f"{path}: is empty; one JSON object with _id and text a line was expected")
     return texts
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _qrels(path: Path, queries: dict[str, str], passages: dict[str, str], counts: Counter[str]) -> Qrels:

@@ -7,6 +7,7 @@ passage. Sources are parsed with `ast`; nothing is imported or executed.
 from __future__ import annotations
 
 import ast
+import copy
 import re
 import sys
 import sysconfig
@@ -14,7 +15,7 @@ import textwrap
 import tokenize
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crosstune.errors import InputError
@@ -89,7 +90,7 @@ def _collect(root: Path, counts: Counter[str]) -> Iterator[CodePair]:
             counts["files_that_do_not_parse"] += 1
             continue
         counts["files"] += 1
-        lines = source.splitlines()
+        lines = source.split("\n")  # the lines that ast counts: a form feed is none
         name = ".".join(inner.parts).removesuffix(".__init__")
         for qualified, function in _functions(tree, name):
             pair = _pair(qualified, inner.parts[0], function, lines, counts)
@@ -136,7 +137,7 @@ def _pair(
     if len(function.body) == 1:
         counts["nothing_but_a_docstring"] += 1
         return None
-    return CodePair(name, module, query, _source_without_docstring(function, lines))
+    return CodePair(name, module, query, _source_without_docstrings(function, lines))
 
 
 def first_sentence(docstring: str) -> str:
@@ -145,37 +146,47 @@ def first_sentence(docstring: str) -> str:
     return _SENTENCE_END.split(paragraph)[0]
 
 
-def _source_without_docstring(function: Function, lines: list[str]) -> str:
-    text = function.body[0]
-    # In `def f(): "..."; return 1` the docstring shares its line with code, and the lines stay.
-    alone = text.lineno > function.lineno and function.body[1].lineno > (text.end_lineno or text.lineno)
-    start, end = function.lineno - 1, function.end_lineno or function.lineno
-    kept = (
-        [*lines[start : text.lineno - 1], *lines[text.end_lineno or text.lineno : end]]
-        if alone
-        else [ast.unparse(ast.Module([_undocumented(function)], []))]
-    )
-    return textwrap.dedent("\n".join(kept)).strip()
+def _source_without_docstrings(function: Function, lines: list[str]) -> str:
+    """The source without its docstring, and without those of functions inside: each is a query as well."""
+    dropped: set[int] = set()
+    for inner in _documented(function):
+        text, after = inner.body[:2]
+        end = text.end_lineno or text.lineno
+        if text.lineno == inner.lineno or after.lineno == end:
+            # In `def f(): "..."; return 1` the docstring shares its line with code.
+            bare = copy.deepcopy(function)
+            for node in _documented(bare):
+                del node.body[0]
+            return ast.unparse(bare)
+        dropped.update(range(text.lineno, end + 1))
+    numbers = range(function.lineno, (function.end_lineno or function.lineno) + 1)
+    return textwrap.dedent("\n".join(lines[n - 1] for n in numbers if n not in dropped)).strip()
 
 
-def _undocumented(function: Function) -> Function:
-    function.body = function.body[1:]
-    return function
+def _documented(function: Function) -> list[Function]:
+    nodes = (node for node in ast.walk(function) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return [node for node in nodes if ast.get_docstring(node) and len(node.body) > 1]
 
 
 def _without_duplicates(pairs: Iterator[CodePair], counts: Counter[str]) -> list[CodePair]:
-    """The first of each query, passage and id, compared in lower case without punctuation."""
-    seen: dict[str, set[str]] = {"query": set(), "passage": set(), "id": set()}
+    """The first of each query and passage, compared in lower case without punctuation.
+
+    A name that is defined twice (a property's setter, a branch by platform) gets a number.
+    """
+    seen: dict[str, set[str]] = {"query": set(), "passage": set()}
+    names: Counter[str] = Counter()
     kept = []
     for pair in pairs:
-        keys = {"query": _plain(pair.query), "passage": _plain(pair.passage), "id": pair.doc_id}
+        keys = {"query": _plain(pair.query), "passage": _plain(pair.passage)}
         repeated = next((kind for kind, key in keys.items() if key in seen[kind]), None)
         if repeated:
             counts[f"duplicate_{repeated}"] += 1
             continue
         for kind, key in keys.items():
             seen[kind].add(key)
-        kept.append(pair)
+        names[pair.doc_id] += 1
+        again = names[pair.doc_id]
+        kept.append(pair if again == 1 else replace(pair, doc_id=f"{pair.doc_id}#{again}"))
     return kept
 
 

@@ -41,7 +41,7 @@ class TokenizedGroups(Dataset[dict[str, Any]]):
         group = self._groups[index]
         query = self._words[group.query]
         pairs = [self._encoder.join(query, self._words[doc]) for doc in group.docs]
-        return {"pairs": pairs, "labels": group.labels}
+        return {"pairs": pairs, "labels": group.labels, "teacher_scores": group.teacher_scores}
 
     def cuts(self) -> Cuts:
         """Counts the cut passages over all pairs, and the cut queries over the distinct queries."""
@@ -59,7 +59,8 @@ class TokenizedGroups(Dataset[dict[str, Any]]):
 @dataclass(frozen=True)
 class GroupCollator:
     """Groups -> `micro_batches` (each padded to its own longest pair), `slots` (where each of their
-    rows stands in the flattened `[groups, docs]` table), `labels` and `mask` `[groups, docs]`."""
+    rows stands in the flattened `[groups, docs]` table), `labels`, `teacher_scores` (nan where there is
+    none) and `mask`, each `[groups, docs]`."""
 
     pad_id: int
     micro_batch_tokens: int
@@ -68,12 +69,15 @@ class GroupCollator:
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         width = max(len(row["pairs"]) for row in rows)
         labels = torch.zeros(len(rows), width)
+        teacher = torch.full((len(rows), width), float("nan"))
         mask = torch.zeros(len(rows), width, dtype=torch.bool)
         pairs: list[EncodedPair] = []
         slots: list[int] = []
         for number, row in enumerate(rows):
             count = len(row["pairs"])
             labels[number, :count] = torch.tensor(row["labels"], dtype=torch.float32)
+            if None not in row["teacher_scores"]:
+                teacher[number, :count] = torch.tensor(row["teacher_scores"])
             mask[number, :count] = True
             pairs += row["pairs"]
             slots += range(number * width, number * width + count)
@@ -84,6 +88,7 @@ class GroupCollator:
             ],
             "slots": torch.tensor([slots[i] for batch in batches for i in batch]),
             "labels": labels,
+            "teacher_scores": teacher,
             "mask": mask,
         }
 

@@ -14,6 +14,7 @@ class TrainSettings(Settings):
     its negatives, so a step sees `groups_per_step` x (1 + negatives) pairs."""
 
     loss: Literal["lce", "bce"] = Field("lce", description="softmax over a group, or pointwise")
+    distill_base: bool = Field(True, description="learn the base's own vectors first, where they help")
     epochs: float = Field(2.0, gt=0, le=100, description="passes over the groups")
     learning_rate: float = Field(1e-4, gt=0, le=1, description="peak rate of AdamW")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps with rising rate")

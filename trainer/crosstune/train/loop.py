@@ -10,14 +10,19 @@ from torch import Tensor
 from transformers import PreTrainedModel, Trainer, TrainerControl
 
 from crosstune.errors import CheckFailed
-from crosstune.train.losses import GroupLoss
+from crosstune.train.losses import GroupLoss, kl_divergence
+
+TEACHER_ALONE = 0.5
+TEACHER_WEIGHT = 0.5
+COSINE_SCALE = 20.0
 
 
 class GroupTrainer(Trainer):  # type: ignore[misc]
     """A `Trainer` over groups.
 
     `loss` is computed on the logits of all groups of a step at once, so that cutting the pairs into
-    micro-batches never changes the gradient. `rerank_dev(model)` returns nDCG@10 on dev, and is what
+    micro-batches never changes the gradient. Where groups carry a teacher's cosines, the first half of the
+    steps learns from these alone and the rest from both in equal parts. `rerank_dev(model)` returns nDCG@10 on dev, and is what
     `evaluate` reports.
     """
 
@@ -40,7 +45,7 @@ class GroupTrainer(Trainer):  # type: ignore[misc]
         logits = [model(**batch).logits[:, 0].float() for batch in inputs["micro_batches"]]
         mask = inputs["mask"]
         table = torch.zeros(mask.numel(), device=mask.device).scatter(0, inputs["slots"], torch.cat(logits))
-        loss = self._loss(table.view_as(mask), inputs["labels"], mask)
+        loss = self._step_loss(table.view_as(mask), inputs)
         if not torch.isfinite(loss):
             raise CheckFailed(
                 f"training stopped: the loss is {loss.item()} at step {self.state.global_step + 1} "
@@ -48,6 +53,16 @@ class GroupTrainer(Trainer):  # type: ignore[misc]
                 "train.precision=fp32, or check the base model. Checkpoints before this step are kept"
             )
         return loss
+
+    def _step_loss(self, logits: Tensor, inputs: dict[str, Any]) -> Tensor:
+        mask, teacher = inputs["mask"], inputs["teacher_scores"]
+        if teacher[mask].isnan().any():
+            return self._loss(logits, inputs["labels"], mask)
+        distilled = kl_divergence(logits, COSINE_SCALE * teacher, mask)
+        if self.state.global_step < TEACHER_ALONE * self.state.max_steps:
+            return distilled
+        labelled = self._loss(logits, inputs["labels"], mask)
+        return TEACHER_WEIGHT * distilled + (1 - TEACHER_WEIGHT) * labelled
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         self.model.eval()

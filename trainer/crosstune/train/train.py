@@ -66,6 +66,7 @@ def train(
     from crosstune.train.loop import GroupTrainer
     from crosstune.train.losses import LOSSES
     from crosstune.train.scoring import score_run
+    from crosstune.train.teacher import with_base_similarity
 
     if not groups:
         raise InputError("there are no training groups; see mining.json for what was left out and why")
@@ -75,6 +76,8 @@ def train(
     encoder = PairEncoder.from_folder(base, rule)
     network = load_cross_encoder(base, rule, seed)
     _set_dropout(network, settings.dropout)
+    if settings.distill_base:
+        groups = with_base_similarity(groups, base)
     data = TokenizedGroups(groups, encoder)
     cuts = data.cuts()
     say(
