@@ -69,7 +69,7 @@ def test_an_unknown_language_lists_the_known_ones() -> None:
         ("read_line", "read_line read line"),
         ("readLine", "readLine read Line"),
         ("HTTPServer2", "HTTPServer2 HTTP Server 2"),
-        ("_x and plain", "_x and plain"),
+        ("_x and plain", "_x x and plain"),
     ],
 )
 def test_identifiers_are_split(text: str, expected: str) -> None:

@@ -22,8 +22,8 @@ class GroupTrainer(Trainer):  # type: ignore[misc]
 
     `loss` is computed on the logits of all groups of a step at once, so that cutting the pairs into
     micro-batches never changes the gradient. Where groups carry a teacher's cosines, the first half of the
-    steps learns from these alone and the rest from both in equal parts. `rerank_dev(model)` returns nDCG@10 on dev, and is what
-    `evaluate` reports.
+    steps learns from these alone and the rest from both in equal parts. `rerank_dev(model)` returns nDCG@10
+    on dev, and is what `evaluate` reports.
     """
 
     def __init__(
