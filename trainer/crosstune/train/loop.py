@@ -14,14 +14,13 @@ from crosstune.train.losses import GroupLoss, kl_divergence
 
 TEACHER_ALONE = 0.5
 TEACHER_WEIGHT = 0.5
-COSINE_SCALE = 20.0
 
 
 class GroupTrainer(Trainer):  # type: ignore[misc]
     """A `Trainer` over groups.
 
     `loss` is computed on the logits of all groups of a step at once, so that cutting the pairs into
-    micro-batches never changes the gradient. Where groups carry a teacher's cosines, the first half of the
+    micro-batches never changes the gradient. Where groups carry a teacher's logits, the first half of the
     steps learns from these alone and the rest from both in equal parts. `rerank_dev(model)` returns nDCG@10
     on dev, and is what `evaluate` reports.
     """
@@ -58,7 +57,7 @@ class GroupTrainer(Trainer):  # type: ignore[misc]
         mask, teacher = inputs["mask"], inputs["teacher_scores"]
         if teacher[mask].isnan().any():
             return self._loss(logits, inputs["labels"], mask)
-        distilled = kl_divergence(logits, COSINE_SCALE * teacher, mask)
+        distilled = kl_divergence(logits, teacher, mask)
         if self.state.global_step < TEACHER_ALONE * self.state.max_steps:
             return distilled
         labelled = self._loss(logits, inputs["labels"], mask)

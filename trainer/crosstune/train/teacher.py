@@ -1,6 +1,6 @@
-"""The base model as its own teacher: the cosine of the vectors that a bi-encoder gives query and passage.
+"""The base model as its own teacher, together with the first stage.
 
-The encoder of a bi-encoder knows which texts belong together, but a ranking head that starts fresh cannot
+The vectors of a bi-encoder know which texts belong together, but a ranking head that starts fresh cannot
 read it off. Distilling its cosine into the cross-encoder hands that knowledge over for the price of one
 forward pass a text (after Hofstaetter et al. 2020, arXiv:2010.02666; here the base teaches itself).
 """
@@ -10,7 +10,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -18,42 +21,76 @@ from crosstune.progress import progress, say
 from crosstune.records import Group
 from crosstune.serve.pairs import model_input_names, token_budget_batches
 
+Table = npt.NDArray[Any]
+
 TEXT_TOKENS = 128
 BATCH_TOKENS = 4096
 
 
-def with_base_similarity(groups: Sequence[Group], base: Path) -> list[Group]:
-    """The groups with `teacher_scores`: the cosine, in [-1, 1], of query and passage under mean pooling.
+def with_teacher_scores(groups: Sequence[Group], base: Path) -> list[Group]:
+    """The groups with `teacher_scores`: logits from the base's cosine and the first stage's score.
 
-    The groups come back as they were unless the base's vectors put the positive first in more than half of
-    the groups, and in more than the first stage does: else it has nothing to teach. A positive that was not
-    retrieved is not first.
+    The two are weighed by the likelihood of the groups' own positives, so the logits have the scale that the
+    data bear out. The groups come back as they were unless the teacher puts the positive first in more than
+    half of the groups, and in more than the first stage does: else it has nothing to teach.
     """
-    scored = _scored(groups, base)
-    of_base = sum(_positive_first(group.teacher_scores) for group in scored)
-    of_first_stage = sum(_positive_first(group.first_stage_scores) for group in groups)
-    used = of_base > max(of_first_stage, len(groups) / 2)
+    cosines, first_stage, mask = _features(groups, base)
+    weights = _fit(np.stack([cosines, first_stage], axis=-1), mask)
+    logits = weights[0] * cosines + weights[1] * first_stage
+    of_teacher, of_first_stage = (_positives_first(scores, mask) for scores in (logits, first_stage))
+    used = of_teacher > max(of_first_stage, len(groups) / 2)
     say(
-        f"  positive on top by the base's vectors in {of_base} of {len(groups)} groups, by the first stage "
-        f"in {of_first_stage}: " + ("their similarity is distilled first" if used else "nothing to distil")
+        f"  positive on top in {of_teacher} of {len(groups)} groups by {weights[0]:.1f} x base's cosine + "
+        f"{weights[1]:.2f} x the first stage, in {of_first_stage} by the first stage alone: "
+        + ("distilled before the labels are learned" if used else "nothing to distil")
     )
-    return scored if used else list(groups)
+    if not used:
+        return list(groups)
+    return [
+        dataclasses.replace(group, teacher_scores=row[: len(group.docs)].tolist())
+        for group, row in zip(groups, logits, strict=True)
+    ]
 
 
-def _positive_first(scores: Sequence[float | None]) -> bool:
-    positive, *negatives = [float("-inf") if score is None else score for score in scores]
-    return all(positive > negative for negative in negatives)
-
-
-def _scored(groups: Sequence[Group], base: Path) -> list[Group]:
+def _features(groups: Sequence[Group], base: Path) -> tuple[Table, Table, Table]:
+    """Cosine, first-stage score and whether there is a document, each `[groups, docs]`; a document that was
+    not retrieved counts as the lowest of its group."""
     texts = list(dict.fromkeys(text for group in groups for text in (group.query, *group.docs)))
     place = {text: number for number, text in enumerate(texts)}
     vectors = embed(texts, base)
-    scored = []
-    for group in groups:
-        cosines = vectors[[place[doc] for doc in group.docs]] @ vectors[place[group.query]]
-        scored.append(dataclasses.replace(group, teacher_scores=cosines.tolist()))
-    return scored
+    cosines = np.zeros((len(groups), max(len(group.docs) for group in groups)))
+    first_stage, mask = np.zeros_like(cosines), np.zeros_like(cosines, dtype=bool)
+    for number, group in enumerate(groups):
+        count = len(group.docs)
+        mask[number, :count] = True
+        cosines[number, :count] = vectors[[place[doc] for doc in group.docs]] @ vectors[place[group.query]]
+        lowest = min((score for score in group.first_stage_scores if score is not None), default=0.0)
+        scores = [lowest if score is None else score for score in group.first_stage_scores]
+        first_stage[number, : len(scores)] = scores
+    return cosines, first_stage, mask
+
+
+def _fit(features: Table, mask: Table) -> Table:
+    """The weights, not below 0, of the conditional logit (McFadden 1974) whose choice is the positive."""
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax
+
+    scale = np.abs(features[mask]).max(axis=0) + 1e-12
+
+    def cost(weights: Table) -> float:
+        logits = np.where(mask, features @ (weights / scale), -np.inf)
+        return float(-log_softmax(logits, axis=1)[:, 0].mean())
+
+    found = minimize(
+        cost, np.ones(features.shape[-1]), method="L-BFGS-B", bounds=[(0, 100)] * features.shape[-1]
+    )
+    fitted: Table = found.x / scale
+    return fitted
+
+
+def _positives_first(scores: Table, mask: Table) -> int:
+    others = np.where(mask, scores, -np.inf)[:, 1:]
+    return int((scores[:, :1] > others).all(axis=1).sum())
 
 
 @torch.inference_mode()

@@ -66,7 +66,7 @@ def train(
     from crosstune.train.loop import GroupTrainer
     from crosstune.train.losses import LOSSES
     from crosstune.train.scoring import score_run
-    from crosstune.train.teacher import with_base_similarity
+    from crosstune.train.teacher import with_teacher_scores
 
     if not groups:
         raise InputError("there are no training groups; see mining.json for what was left out and why")
@@ -77,7 +77,7 @@ def train(
     network = load_cross_encoder(base, rule, seed)
     _set_dropout(network, settings.dropout)
     if settings.distill_base:
-        groups = with_base_similarity(groups, base)
+        groups = with_teacher_scores(groups, base)
     data = TokenizedGroups(groups, encoder)
     cuts = data.cuts()
     say(
