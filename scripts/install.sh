@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Makes .venv beside this folder and installs crosstune with the extras that are named:
 #   bash scripts/install.sh train dev
+# (without extras: the helper alone.)
 # A second call with the same extras and files does nothing and needs no network. An installation that
 # was killed is begun again. PYTHON=... chooses the interpreter (3.10 to 3.13).
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 cd "$root"
-extras="$(IFS=,; echo "$*")"
+project=".${1:+[$(IFS=,; echo "$*")]}"
+set -- base "$@"
 venv="$root/.venv"
 python="$venv/bin/python"
 unfinished="$venv/.crosstune-unfinished"
@@ -51,8 +53,8 @@ if [ -e "$unfinished" ] || [ ! -x "$python" ]; then
     "$base" -m venv "$venv" >&2 || fail "the virtual environment could not be made (see above)"
 fi
 touch "$unfinished"
-echo "install: crosstune[$extras] and what it needs, some minutes the first time ..." >&2
-"$python" -m pip install --quiet --disable-pip-version-check "${index[@]}" -c constraints.txt -e ".[$extras]" >&2 ||
+echo "install: crosstune${project#.} and what it needs, some minutes the first time ..." >&2
+"$python" -m pip install --quiet --disable-pip-version-check "${index[@]}" -c constraints.txt -e "$project" >&2 ||
     fail "pip could not install (its message is above)" \
          "check that a package registry can be reached and that the disk has 3 GB free, then call the same command again"
 for extra in "$@"; do touch "$wanted-$extra"; done
