@@ -13,6 +13,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
 
+UNREACHABLE = {
+    "PIP_CONFIG_FILE": os.devnull,
+    "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+    "PIP_EXTRA_INDEX_URL": "",
+    "PIP_FIND_LINKS": "",
+    "PIP_RETRIES": "0",
+    "PIP_NO_CACHE_DIR": "1",
+}
+
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
@@ -60,13 +69,12 @@ def test_an_installation_that_was_killed_is_begun_again_and_then_needs_no_networ
     shown = subprocess.run([crosstune, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "rank" in shown.stdout
 
-    offline = _install(copy, tmp_path, PIP_INDEX_URL="http://127.0.0.1:9/simple", PIP_NO_CACHE_DIR="1")
+    offline = _install(copy, tmp_path, **UNREACHABLE)
     assert (offline.returncode, offline.stderr) == (0, "")
 
 
 def test_a_registry_that_cannot_be_reached_says_what_to_do(copy: Path, tmp_path: Path) -> None:
-    closed = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_EXTRA_INDEX_URL": "", "PIP_RETRIES": "0"}
-    done = _install(copy, tmp_path, **closed)
+    done = _install(copy, tmp_path, **UNREACHABLE)
     assert done.returncode == 2
     assert "install: pip could not install" in done.stderr
     assert "call the same command again" in done.stderr
