@@ -161,6 +161,6 @@ def code_version(packages: Sequence[str]) -> str:
         for package in packages:
             files += (Path(root) / package).rglob("*.py")
         for path in sorted(files):
-            if path.name not in ("cli.py", "run.py"):
+            if path.name not in ("cli.py", "run.py", "execute.py"):
                 digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
     return digest.hexdigest()

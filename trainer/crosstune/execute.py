@@ -1,4 +1,4 @@
-"""What the recipe commands do: run stages in order, skip, force, and show the result."""
+"""What the commands of a recipe do: run stages in order, skip, force, and show the result."""
 
 from __future__ import annotations
 

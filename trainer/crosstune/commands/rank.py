@@ -1,0 +1,40 @@
+"""`crosstune rank`: needs neither torch nor a recipe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crosstune.commands.options import JsonOption
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(rank)
+
+
+def rank(
+    export: Annotated[Path, typer.Argument(metavar="EXPORT", help="An export folder.")],
+    query: Annotated[str, typer.Argument(metavar="QUERY")],
+    documents: Annotated[
+        str, typer.Option(metavar="FILE.jsonl|-", help="One JSON string or object a line; - reads stdin.")
+    ],
+    top_k: Annotated[int | None, typer.Option(min=1, help="How many to print; all by default.")] = None,
+    text_field: Annotated[str, typer.Option(help="The field of an object that holds the text.")] = "text",
+    as_json: JsonOption = False,
+) -> None:
+    """Rank documents for a query with an exported model. Needs neither torch nor a recipe."""
+    from crosstune.serve import rank_command
+
+    ranked = rank_command(export, query, documents, text_field, top_k)
+    if as_json:
+        rows = [
+            {"index": r.index, "logit": r.logit, "score": r.score, "document": r.document} for r in ranked
+        ]
+        typer.echo(json.dumps(rows, ensure_ascii=False))
+    else:
+        for place, row in enumerate(ranked, start=1):
+            text = row.document if isinstance(row.document, str) else str(row.document[text_field])
+            typer.echo(f"{place:3d}  {row.score:.4f}  {' '.join(text.split())[:120]}")

@@ -1,0 +1,61 @@
+"""`crosstune run` and the commands of its stages."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from crosstune.commands.options import JsonOption
+
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a shipped recipe.")
+]
+OverridesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="For example train.epochs=1 run_dir=runs/mine."),
+]
+
+STAGES = {
+    "retrieve": "Build the collection and retrieve the first stage's candidates.",
+    "mine": "Draw training groups from the first stage's candidates.",
+    "train": "Train the cross-encoder; goes on from the last checkpoint after a kill.",
+    "evaluate": "Compare first stage, base and tuned model on the test split.",
+    "export": "Write the folder that serving systems load, checked against the trained model.",
+}
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(run)
+    for name, text in STAGES.items():
+        _register_stage(app, name, text)
+
+
+def run(
+    recipe: RecipeArgument,
+    overrides: OverridesArgument = None,
+    query: Annotated[
+        str | None, typer.Option(help="Afterwards, rank the collection for this query with the export.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run and what is done.")] = False,
+    force: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="Do this stage and those after it again.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run all stages of a recipe, skipping those that are up to date."""
+    from crosstune import execute
+
+    execute.run(recipe, overrides or [], query=query, dry_run=dry_run, force=force, as_json=as_json)
+
+
+def _register_stage(app: typer.Typer, name: str, text: str) -> None:
+    def command(
+        recipe: RecipeArgument, overrides: OverridesArgument = None, as_json: JsonOption = False
+    ) -> None:
+        from crosstune import execute
+
+        execute.run_one(name, recipe, overrides or [], as_json=as_json)
+
+    command.__doc__ = text
+    app.command(name)(command)
