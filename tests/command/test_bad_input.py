@@ -164,16 +164,38 @@ def test_no_space_on_the_disk(small_disk: Path, recipe: Path, crosstune: Crosstu
     assert not (small_disk / "run" / "train").exists()
 
 
-def test_a_run_folder_that_cannot_be_written(tmp_path: Path, recipe: Path, crosstune: Crosstune) -> None:
+def test_a_run_folder_that_cannot_be_written(small_disk: Path, recipe: Path, crosstune: Crosstune) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    done = crosstune("run", recipe, f"run_dir={small_disk / 'run'}")
+    assert done.code == 2
+    assert f"{small_disk / 'run'}: Read-only file system" in done.err
+
+
+def test_a_run_folder_below_a_file(tmp_path: Path, recipe: Path, crosstune: Crosstune) -> None:
     (tmp_path / "file").touch()
     done = crosstune("run", recipe, f"run_dir={tmp_path / 'file' / 'run'}")
     assert done.code == 2
     assert "Not a directory" in done.err
-    if os.geteuid():
-        (tmp_path / "closed").mkdir(mode=0o555)
-        done = crosstune("run", recipe, f"run_dir={tmp_path / 'closed' / 'run'}")
-        assert done.code == 2
-        assert "Permission denied" in done.err
+
+
+WITHOUT_RIGHTS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+"""Root reads every file until it gives its capabilities away."""
+
+
+def test_a_file_that_may_not_be_read(collection: Path, recipe: Path) -> None:
+    (collection / "queries.jsonl").chmod(0)
+    command = [*WITHOUT_RIGHTS, sys.executable, "-m", "crosstune.cli", "run", str(recipe)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=recipe.parent)
+    assert done.returncode == 2
+    assert done.stderr.endswith("queries.jsonl: Permission denied\n")
+
+
+def test_wandb_that_is_not_installed(recipe: Path) -> None:
+    code = "import sys; sys.modules['wandb'] = None; from crosstune.cli import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, "run", str(recipe), "train.wandb=true"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=recipe.parent)
+    assert done.returncode == 2
+    assert "train.wandb needs more packages: pip install 'crosstune[wandb]'" in done.stderr
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -126,7 +127,8 @@ def run_stage(folder: RunFolder, stage: Stage) -> None:
     _write_stamp(folder, stage, "partial", 0.0)
     say(f"{stage.name} ...")
     started = time.monotonic()
-    stage.work(partial)
+    with redirect_stdout(sys.stderr):  # libraries print to standard output, where the result goes
+        stage.work(partial)
     seconds = time.monotonic() - started
     replace_folder(partial, folder.stage(stage.name))
     _write_stamp(folder, stage, "done", seconds)

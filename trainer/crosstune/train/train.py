@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import importlib.util
 import math
 import os
 import random
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crosstune.errors import InputError
+from crosstune.errors import InputError, MissingExtra
 from crosstune.evaluate import mean, per_query
 from crosstune.files import replace_folder, write_json
 from crosstune.progress import say
@@ -70,6 +71,8 @@ def train(
 
     if not groups:
         raise InputError("there are no training groups; see mining.json for what was left out and why")
+    if settings.wandb and importlib.util.find_spec("wandb") is None:
+        raise MissingExtra("train.wandb", "wandb")
     dev = _dev_sample(collection, dev_candidates, settings, seed)
     rule = LengthRule(settings.max_tokens, settings.max_query_tokens)
     base = resolve_model(model)
@@ -122,6 +125,10 @@ def train(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(checkpoints)) from error
         raise
 
+    if settings.wandb:
+        import wandb
+
+        wandb.finish()
     _save(trainer.model, base, folder)
     summary = TrainSummary(
         best_dev_ndcg=float(trainer.state.best_metric or 0.0),
