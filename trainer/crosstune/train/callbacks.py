@@ -52,14 +52,15 @@ class JsonlLog(TrainerCallback):  # type: ignore[misc]
 class StepProgress(TrainerCallback):  # type: ignore[misc]
     """Shows steps and the remaining time, and each dev evaluation as a line."""
 
-    def __init__(self) -> None:
+    def __init__(self, label: str) -> None:
+        self._label = label
         self._bar: AbstractContextManager[Callable[[int], None]] | None = None
         self._advance: Callable[[int], None] = lambda _: None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        self._bar = progress("train, steps", state.max_steps - state.global_step)
+        self._bar = progress(self._label, state.max_steps - state.global_step)
         self._advance = self._bar.__enter__()
 
     def on_step_end(

@@ -14,7 +14,10 @@ class TrainSettings(Settings):
     its negatives, so a step sees `groups_per_step` x (1 + negatives) pairs."""
 
     loss: Literal["lce", "bce"] = Field("lce", description="softmax over a group, or pointwise")
-    distill_base: bool = Field(True, description="learn the base's own vectors first, where they help")
+    teacher: Literal["none", "base", "adapted"] = Field(
+        "adapted",
+        description="whose vectors are learned first: the base's, or the base's after an adaptation",
+    )
     epochs: float = Field(2.0, gt=0, le=100, description="passes over the groups")
     learning_rate: float = Field(1e-4, gt=0, le=1, description="peak rate of AdamW")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps with rising rate")
@@ -26,7 +29,9 @@ class TrainSettings(Settings):
     micro_batch_tokens: int = Field(2048, ge=64, description="most token slots in one forward pass")
     max_tokens: int = Field(128, ge=8, le=8192, description="ids of a pair, special tokens included")
     max_query_tokens: int = Field(64, ge=1, le=4096, description="wordpieces of the query")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of forward and backward")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="arithmetic of forward and backward; auto measures which is faster"
+    )
     evaluations: int = Field(4, ge=1, le=1000, description="dev evaluations over the whole training")
     patience: int = Field(4, ge=1, description="evaluations without a gain before training stops")
     dev_queries: int = Field(100, ge=1, description="dev queries reranked at each evaluation, drawn by seed")

@@ -1,8 +1,9 @@
-"""The base model as its own teacher, together with the first stage.
+"""The base's own vectors as a teacher, together with the first stage.
 
-The vectors of a bi-encoder know which texts belong together, but a ranking head that starts fresh cannot
-read it off. Distilling its cosine into the cross-encoder hands that knowledge over for the price of one
-forward pass a text (after Hofstaetter et al. 2020, arXiv:2010.02666; here the base teaches itself).
+The vectors of a bi-encoder know which texts belong together, and learn a domain from few labels; a ranking
+head that starts fresh cannot read it off. Distilling the cosine into the cross-encoder hands that knowledge
+over for the price of one forward pass a text (after Hofstaetter et al. 2020, arXiv:2010.02666; here the base
+teaches itself).
 """
 
 from __future__ import annotations
@@ -10,122 +11,167 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from crosstune.progress import progress, say
-from crosstune.records import Group
-from crosstune.serve.pairs import model_input_names, token_budget_batches
+from crosstune.evaluate import mean, per_query
+from crosstune.files import read_json, write_json
+from crosstune.progress import say
+from crosstune.records import Collection, Group, Run
+
+if TYPE_CHECKING:
+    from crosstune.train.bi_encoder import BiEncoder
 
 Table = npt.NDArray[Any]
 
-TEXT_TOKENS = 128
-BATCH_TOKENS = 4096
+
+@dataclasses.dataclass(frozen=True)
+class Teacher:
+    """What `teacher.json` holds: the weights of the base's cosine and of the first stage's score, nDCG@10 of
+    both on the sampled dev candidates, and the logits of every group, `None` when it has nothing to teach."""
+
+    cosine_weight: float
+    first_stage_weight: float
+    dev_ndcg: float
+    dev_ndcg_of_first_stage: float
+    scores: list[list[float]] | None
 
 
-def with_teacher_scores(groups: Sequence[Group], base: Path) -> list[Group]:
+def with_teacher_scores(
+    groups: Sequence[Group],
+    collection: Collection,
+    dev: Run,
+    base: Path,
+    kind: Literal["base", "adapted"],
+    *,
+    bf16: bool,
+    seed: int,
+    folder: Path,
+) -> list[Group]:
     """The groups with `teacher_scores`: logits from the base's cosine and the first stage's score.
 
-    The two are weighed by the likelihood of the groups' own positives, so the logits have the scale that the
-    data bear out. The groups come back as they were unless the teacher puts the positive first in more than
-    half of the groups, and in more than the first stage does: else it has nothing to teach.
+    The two are weighed by the likelihood of the positives among the dev candidates, which an adapted base has
+    not seen, so the logits are as sharp as the data bear out. The groups come back as they were unless the
+    teacher ranks dev better than the first stage. `teacher.json` in `folder` keeps the outcome: an
+    interrupted training does not ask again.
     """
-    cosines, first_stage, mask = _features(groups, base)
-    weights = _fit(np.stack([cosines, first_stage], axis=-1), mask)
-    logits = weights[0] * cosines + weights[1] * first_stage
-    of_teacher, of_first_stage = (_positives_first(scores, mask) for scores in (logits, first_stage))
-    used = of_teacher > max(of_first_stage, len(groups) / 2)
+    path = folder / "teacher.json"
+    if not path.exists():
+        teacher = _ask(groups, collection, dev, base, kind, bf16, seed, folder)
+        write_json(path, dataclasses.asdict(teacher))
+    teacher = Teacher(**read_json(path))
     say(
-        f"  positive on top in {of_teacher} of {len(groups)} groups by {weights[0]:.1f} x base's cosine + "
-        f"{weights[1]:.2f} x the first stage, in {of_first_stage} by the first stage alone: "
-        + ("distilled before the labels are learned" if used else "nothing to distil")
+        f"  dev nDCG@10 {teacher.dev_ndcg:.4f} by {teacher.cosine_weight:.1f} x the {kind} vectors' cosine + "
+        f"{teacher.first_stage_weight:.2f} x the first stage, {teacher.dev_ndcg_of_first_stage:.4f} by the "
+        f"first stage: {'nothing to distil' if teacher.scores is None else 'distilled before the labels'}"
     )
-    if not used:
+    if teacher.scores is None:
         return list(groups)
     return [
-        dataclasses.replace(group, teacher_scores=row[: len(group.docs)].tolist())
-        for group, row in zip(groups, logits, strict=True)
+        dataclasses.replace(group, teacher_scores=[*row])
+        for group, row in zip(groups, teacher.scores, strict=True)
     ]
 
 
-def _features(groups: Sequence[Group], base: Path) -> tuple[Table, Table, Table]:
-    """Cosine, first-stage score and whether there is a document, each `[groups, docs]`; a document that was
-    not retrieved counts as the lowest of its group."""
+def _ask(
+    groups: Sequence[Group],
+    collection: Collection,
+    dev: Run,
+    base: Path,
+    kind: Literal["base", "adapted"],
+    bf16: bool,
+    seed: int,
+    folder: Path,
+) -> Teacher:
+    from crosstune.train.bi_encoder import BiEncoder, adapt
+
+    encoder = BiEncoder(base)
+    if kind == "adapted":
+        adapt(encoder, groups, bf16, seed, folder / "adapt")
+    lists = dev_lists(collection, dev)
+    features, mask = _features(lists, encoder, "dev vectors")
+    weights = fit_weights(features, _positives(lists, mask), mask)
+    ranked = {
+        group.query_id: dict(zip(group.doc_ids, row.tolist(), strict=False))
+        for group, row in zip(lists, features @ weights, strict=True)
+    }
+    qrels = {query_id: collection.qrels["dev"][query_id] for query_id in dev}
+    ndcg, of_first_stage = (mean(per_query(qrels, run, ["nDCG@10"])["nDCG@10"]) for run in (ranked, dev))
+    scores = None
+    if ndcg > of_first_stage:
+        rows = _features(groups, encoder, "train vectors")[0] @ weights
+        scores = [row[: len(group.docs)].tolist() for group, row in zip(groups, rows, strict=True)]
+    return Teacher(float(weights[0]), float(weights[1]), ndcg, of_first_stage, scores)
+
+
+def dev_lists(collection: Collection, dev: Run) -> list[Group]:
+    """The candidates of each dev query that has a positive among them, with their grades."""
+    lists = []
+    for query_id, scores in dev.items():
+        doc_ids = list(scores)
+        judged = collection.qrels["dev"][query_id]
+        labels = [max(0, judged.get(doc_id, 0)) for doc_id in doc_ids]
+        if any(labels):
+            docs = [collection.passages[doc_id] for doc_id in doc_ids]
+            none = [None] * len(docs)
+            lists.append(
+                Group(
+                    query_id, collection.queries[query_id], doc_ids, docs, labels, list(scores.values()), none
+                )
+            )
+    return lists
+
+
+def _features(groups: Sequence[Group], encoder: BiEncoder, label: str) -> tuple[Table, Table]:
+    """Cosine and first-stage score `[groups, docs, 2]`, and whether there is a document `[groups, docs]`.
+
+    A document that was not retrieved counts as the lowest of its group."""
+    from crosstune.train.bi_encoder import PASSAGE_TOKENS
+
     texts = list(dict.fromkeys(text for group in groups for text in (group.query, *group.docs)))
     place = {text: number for number, text in enumerate(texts)}
-    vectors = embed(texts, base)
-    cosines = np.zeros((len(groups), max(len(group.docs) for group in groups)))
-    first_stage, mask = np.zeros_like(cosines), np.zeros_like(cosines, dtype=bool)
+    vectors = encoder.embed(texts, PASSAGE_TOKENS, label)
+    features = np.zeros((len(groups), max((len(group.docs) for group in groups), default=0), 2))
+    mask = np.zeros(features.shape[:2], dtype=bool)
     for number, group in enumerate(groups):
         count = len(group.docs)
         mask[number, :count] = True
-        cosines[number, :count] = vectors[[place[doc] for doc in group.docs]] @ vectors[place[group.query]]
+        rows = vectors[[place[doc] for doc in group.docs]]
+        features[number, :count, 0] = rows @ vectors[place[group.query]]
         lowest = min((score for score in group.first_stage_scores if score is not None), default=0.0)
         scores = [lowest if score is None else score for score in group.first_stage_scores]
-        first_stage[number, : len(scores)] = scores
-    return cosines, first_stage, mask
+        features[number, : len(scores), 1] = scores
+    return features, mask
 
 
-def _fit(features: Table, mask: Table) -> Table:
-    """The weights, not below 0, of the conditional logit (McFadden 1974) whose choice is the positive."""
+def _positives(groups: Sequence[Group], mask: Table) -> Table:
+    positives = np.zeros_like(mask)
+    for number, group in enumerate(groups):
+        positives[number, : len(group.labels)] = [label > 0 for label in group.labels]
+    return positives
+
+
+def fit_weights(features: Table, positives: Table, mask: Table) -> Table:
+    """The weights `[features]`, not below 0, of the conditional logit (McFadden 1974) that chooses the
+    positives: the mean of their log-likelihood over the lists is largest.
+
+    `features`: `[lists, docs, features]`; `positives`, `mask`: bool `[lists, docs]`.
+    """
     from scipy.optimize import minimize
     from scipy.special import log_softmax
 
+    width = features.shape[-1]
+    if not mask.any():
+        return np.zeros(width)
     scale = np.abs(features[mask]).max(axis=0) + 1e-12
 
     def cost(weights: Table) -> float:
-        logits = np.where(mask, features @ (weights / scale), -np.inf)
-        return float(-log_softmax(logits, axis=1)[:, 0].mean())
+        log_p = log_softmax(np.where(mask, features @ (weights / scale), -np.inf), axis=1)
+        chosen = np.where(positives, log_p, 0).sum(axis=1) / positives.sum(axis=1)
+        return float(-chosen.mean())
 
-    found = minimize(
-        cost, np.ones(features.shape[-1]), method="L-BFGS-B", bounds=[(0, 100)] * features.shape[-1]
-    )
+    found = minimize(cost, np.ones(width), method="L-BFGS-B", bounds=[(0, 100)] * width)
     fitted: Table = found.x / scale
     return fitted
-
-
-def _positives_first(scores: Table, mask: Table) -> int:
-    others = np.where(mask, scores, -np.inf)[:, 1:]
-    return int((scores[:, :1] > others).all(axis=1).sum())
-
-
-@torch.inference_mode()
-def embed(texts: Sequence[str], base: Path) -> Tensor:
-    """Unit vectors `[texts, hidden]`, fp32: the mean of the last hidden states over the text's tokens.
-
-    A text is cut to `TEXT_TOKENS` ids, special tokens included.
-    """
-    from transformers import AutoModel, AutoTokenizer
-    from transformers.utils import logging
-
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()  # a pooler that starts fresh is of no concern here
-    model = AutoModel.from_pretrained(base).eval()
-    logging.set_verbosity(before)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
-    names = model_input_names(model.config)
-    ids = tokenizer(list(texts), truncation=True, max_length=TEXT_TOKENS)["input_ids"]
-    vectors = torch.empty(len(texts), model.config.hidden_size)
-    with progress("base's vectors, texts", len(texts)) as advance:
-        for batch in token_budget_batches([len(row) for row in ids], BATCH_TOKENS):
-            width = max(len(ids[i]) for i in batch)
-            inputs = {
-                "input_ids": torch.tensor(
-                    [ids[i] + [tokenizer.pad_token_id] * (width - len(ids[i])) for i in batch]
-                ),
-                "attention_mask": torch.tensor(
-                    [[1] * len(ids[i]) + [0] * (width - len(ids[i])) for i in batch]
-                ),
-                "token_type_ids": torch.zeros(len(batch), width, dtype=torch.long),
-            }
-            output = model(**{name: inputs[name].to(model.device) for name in names})
-            mask = inputs["attention_mask"].to(model.device)[..., None]
-            mean = (output.last_hidden_state * mask).sum(1) / mask.sum(1)
-            vectors[list(batch)] = torch.nn.functional.normalize(mean.float(), dim=1).cpu()
-            advance(len(batch))
-    return vectors

@@ -66,6 +66,7 @@ def train(
     from crosstune.train.callbacks import CompleteMark, JsonlLog, StepProgress, last_complete
     from crosstune.train.loop import GroupTrainer
     from crosstune.train.losses import LOSSES
+    from crosstune.train.precision import use_bf16
     from crosstune.train.scoring import score_run
     from crosstune.train.teacher import with_teacher_scores
 
@@ -79,8 +80,11 @@ def train(
     encoder = PairEncoder.from_folder(base, rule)
     network = load_cross_encoder(base, rule, seed)
     _set_dropout(network, settings.dropout)
-    if settings.distill_base:
-        groups = with_teacher_scores(groups, base)
+    bf16 = use_bf16(settings.precision, folder)
+    if settings.teacher != "none":
+        groups = with_teacher_scores(
+            groups, collection, dev, base, settings.teacher, bf16=bf16, seed=seed, folder=folder
+        )
     data = TokenizedGroups(groups, encoder)
     cuts = data.cuts()
     say(
@@ -97,7 +101,7 @@ def train(
     checkpoints = folder / "checkpoints"
     trainer = GroupTrainer(
         model=network,
-        args=_arguments(settings, len(groups), seed, checkpoints),
+        args=_arguments(settings, len(groups), bf16, seed, checkpoints),
         train_dataset=data,
         eval_dataset=list(dev),
         data_collator=GroupCollator(
@@ -105,7 +109,7 @@ def train(
         ),
         callbacks=[
             JsonlLog(folder / "train_log.jsonl"),
-            StepProgress(),
+            StepProgress("train, steps"),
             CompleteMark(),
             EarlyStoppingCallback(settings.patience),
         ],
@@ -140,6 +144,7 @@ def train(
     )
     write_json(folder / "train.json", dataclasses.asdict(summary))
     shutil.rmtree(checkpoints)
+    shutil.rmtree(folder / "adapt", ignore_errors=True)
     return summary
 
 
@@ -163,7 +168,9 @@ def _set_dropout(model: PreTrainedModel, share: float) -> None:
             module.p = share
 
 
-def _arguments(settings: TrainSettings, groups: int, seed: int, checkpoints: Path) -> TrainingArguments:
+def _arguments(
+    settings: TrainSettings, groups: int, bf16: bool, seed: int, checkpoints: Path
+) -> TrainingArguments:
     import torch
     from transformers import TrainingArguments
 
@@ -181,7 +188,7 @@ def _arguments(settings: TrainSettings, groups: int, seed: int, checkpoints: Pat
         per_device_train_batch_size=settings.groups_per_step // settings.accumulate,
         gradient_accumulation_steps=settings.accumulate,
         optim="adamw_torch_fused",
-        bf16=settings.precision == "bf16",
+        bf16=bf16,
         use_cpu=not torch.cuda.is_available(),
         eval_strategy="steps",
         eval_steps=every,

@@ -1,0 +1,192 @@
+"""The base as a bi-encoder: vectors of single texts, and their adaptation to the user's labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import AutoModel, AutoTokenizer, PrinterCallback, Trainer, TrainingArguments, set_seed
+
+from crosstune.progress import progress
+from crosstune.records import Group
+from crosstune.serve.pairs import model_input_names, token_budget_batches
+from crosstune.train.callbacks import StepProgress
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+QUERY_TOKENS = 64
+PASSAGE_TOKENS = 128
+BATCH_TOKENS = 4096
+PAIRS_A_STEP = 64
+LEARNING_RATE = 2e-5
+EPOCHS = 2
+MOST_PAIRS = 2560
+SCALE = 20.0
+"""Of the cosines in the softmax: the value that sentence-transformers trained its bi-encoders with."""
+
+
+class BiEncoder:
+    """A base with mean pooling. Vectors have length 1, so that a dot product is a cosine."""
+
+    def __init__(self, base: Path) -> None:
+        from transformers.utils import logging
+
+        before = logging.get_verbosity()
+        logging.set_verbosity_error()  # a pooler that starts fresh is of no concern here
+        self.model: PreTrainedModel = AutoModel.from_pretrained(base, dtype=torch.float32).eval()
+        logging.set_verbosity(before)
+        self.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        self._tokenizer = AutoTokenizer.from_pretrained(base)
+        self._names = model_input_names(self.model.config)
+
+    def ids(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+        """Ids of each text, special tokens included, cut to `max_tokens`."""
+        rows: list[list[int]] = self._tokenizer(list(texts), truncation=True, max_length=max_tokens)[
+            "input_ids"
+        ]
+        return rows
+
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[str], max_tokens: int, label: str) -> Tensor:
+        """Unit vectors `[texts, hidden]`, fp32."""
+        rows = self.ids(texts, max_tokens)
+        vectors = torch.empty(len(rows), self.model.config.hidden_size)
+        with progress(f"{label}, texts", len(rows)) as advance:
+            for batch in token_budget_batches([len(row) for row in rows], BATCH_TOKENS):
+                vectors[batch] = self._pooled(self.model, [rows[i] for i in batch]).cpu()
+                advance(len(batch))
+        return vectors
+
+    def vectors(self, model: torch.nn.Module, rows: Sequence[list[int]]) -> Tensor:
+        """Unit vectors `[texts, hidden]` with their gradient, computed in batches sorted by length."""
+        batches = list(token_budget_batches([len(row) for row in rows], BATCH_TOKENS))
+        parts = torch.cat([self._pooled(model, [rows[i] for i in batch]) for batch in batches])
+        order = torch.tensor([i for batch in batches for i in batch], device=parts.device)
+        return torch.zeros_like(parts).index_copy(0, order, parts)
+
+    def _pooled(self, model: torch.nn.Module, rows: Sequence[list[int]]) -> Tensor:
+        width = max(len(row) for row in rows)
+        pad_id = self._tokenizer.pad_token_id
+        every = {
+            "input_ids": torch.tensor([row + [pad_id] * (width - len(row)) for row in rows]),
+            "attention_mask": torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows]),
+            "token_type_ids": torch.zeros(len(rows), width, dtype=torch.long),
+        }
+        device = self.model.device
+        states = model(**{name: every[name].to(device) for name in self._names}).last_hidden_state.float()
+        mask = every["attention_mask"].to(device)[..., None]
+        return torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=1)
+
+
+def adapt(encoder: BiEncoder, groups: Sequence[Group], bf16: bool, seed: int, folder: Path) -> None:
+    """Trains the bi-encoder on the groups' queries and positives, in place; `folder` is for scratch files.
+
+    The other positives of a step are the negatives (Henderson et al. 2017, arXiv:1705.00652), but for those
+    that are positives of the same query. A text is encoded once and compared with all others, so that this
+    costs a small part of what the cross-encoder does.
+    """
+    pairs = _Pairs(encoder, groups)
+    steps = math.ceil(min(EPOCHS * len(pairs), MOST_PAIRS) / PAIRS_A_STEP)
+    set_seed(seed)
+    for module in encoder.model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    trainer = _InBatchTrainer(
+        encoder,
+        model=encoder.model,
+        args=TrainingArguments(
+            output_dir=str(folder),
+            max_steps=steps,
+            learning_rate=LEARNING_RATE,
+            warmup_steps=math.ceil(0.1 * steps),
+            weight_decay=0.01,
+            per_device_train_batch_size=PAIRS_A_STEP,
+            optim="adamw_torch_fused",
+            bf16=bf16,
+            use_cpu=not torch.cuda.is_available(),
+            save_strategy="no",
+            logging_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            seed=seed,
+            data_seed=seed,
+        ),
+        train_dataset=pairs,
+        data_collator=list,
+        callbacks=[StepProgress("adapt the base's vectors, steps")],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    encoder.model.eval()
+
+
+class _Pairs(Dataset[dict[str, Any]]):
+    """Each distinct query with each of its positives."""
+
+    def __init__(self, encoder: BiEncoder, groups: Sequence[Group]) -> None:
+        found = {(g.query_id, g.doc_ids[0]): (g.query, g.docs[0]) for g in groups}
+        self._keys = list(found)
+        self._queries = encoder.ids([query for query, _ in found.values()], QUERY_TOKENS)
+        self._passages = encoder.ids([passage for _, passage in found.values()], PASSAGE_TOKENS)
+        self._positives: dict[str, set[str]] = {}
+        for query_id, doc_id in self._keys:
+            self._positives.setdefault(query_id, set()).add(doc_id)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        query_id, doc_id = self._keys[index]
+        return {
+            "query": self._queries[index],
+            "passage": self._passages[index],
+            "doc_id": doc_id,
+            "positives": self._positives[query_id],
+        }
+
+
+class _InBatchTrainer(Trainer):  # type: ignore[misc]
+    def __init__(self, encoder: BiEncoder, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._encoder = encoder
+        self.model_accepts_loss_kwargs = False
+
+    def _prepare_inputs(self, inputs: Any) -> Any:
+        return inputs  # lists of ids: the encoder pads them and moves them to its device
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: list[dict[str, Any]],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        rows = [row["query"] for row in inputs] + [row["passage"] for row in inputs]
+        vectors = self._encoder.vectors(model, rows)
+        queries, passages = vectors[: len(inputs)], vectors[len(inputs) :]
+        return in_batch_loss(queries, passages, torch.tensor(list(_also_positive(inputs))))
+
+
+def _also_positive(rows: Sequence[dict[str, Any]]) -> Iterator[list[bool]]:
+    """Which passages of the step are a positive of the row's query without being the row's own."""
+    for number, row in enumerate(rows):
+        yield [
+            other != number and passage["doc_id"] in row["positives"] for other, passage in enumerate(rows)
+        ]
+
+
+def in_batch_loss(queries: Tensor, passages: Tensor, left_out: Tensor) -> Tensor:
+    """`-log softmax(20 cos(q, p))[own passage]`, mean over the queries.
+
+    `queries`, `passages`: unit vectors `[pairs, hidden]`; `left_out`: bool `[pairs, pairs]`, true where a
+    passage is no negative of the query.
+    """
+    scores = (SCALE * queries @ passages.T).masked_fill(left_out.to(queries.device), float("-inf"))
+    return torch.nn.functional.cross_entropy(scores, torch.arange(len(scores), device=scores.device))

@@ -1,0 +1,55 @@
+"""fp32 or bf16, by a measurement: in bf16 some CPUs are several times faster, others far slower."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from crosstune.files import read_json, write_json
+from crosstune.progress import say
+
+GAIN = 1.5
+"""From this ratio of matrix products on, bf16 pays: a step does more than these."""
+
+
+def use_bf16(precision: Literal["auto", "fp32", "bf16"], folder: Path) -> bool:
+    """Whether forward and backward run in bf16; weights, loss and optimizer stay fp32.
+
+    `auto` is measured once and kept in `precision.json` of `folder`: an interrupted training goes on with it.
+    """
+    if precision != "auto":
+        return precision == "bf16"
+    path = folder / "precision.json"
+    if not path.exists():
+        ratio = _ratio()
+        write_json(path, {"bf16_over_fp32": round(ratio, 2), "bf16": ratio >= GAIN})
+    measured = read_json(path)
+    say(
+        f"  bf16 matrix products run {measured['bf16_over_fp32']} times as fast as fp32 here: training in "
+        + ("bf16" if measured["bf16"] else "fp32")
+    )
+    return bool(measured["bf16"])
+
+
+def _ratio() -> float:
+    """The speed of bf16 over that of fp32 on a feed-forward layer's matrix product."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_bf16_supported():
+        return 0.0
+    fp32, bf16 = (_fastest(dtype, device) for dtype in (torch.float32, torch.bfloat16))
+    return fp32 / bf16
+
+
+def _fastest(dtype: torch.dtype, device: str) -> float:
+    left = torch.ones(256, 384, dtype=dtype, device=device)
+    right = torch.ones(384, 1536, dtype=dtype, device=device)
+    seconds = []
+    for _ in range(4):  # the first one warms up
+        started = time.perf_counter()
+        product = left @ right
+        product.sum().item()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds[1:])
