@@ -115,12 +115,9 @@ def dev_lists(collection: Collection, dev: Run) -> list[Group]:
         labels = [max(0, judged.get(doc_id, 0)) for doc_id in doc_ids]
         if any(labels):
             docs = [collection.passages[doc_id] for doc_id in doc_ids]
-            none = [None] * len(docs)
-            lists.append(
-                Group(
-                    query_id, collection.queries[query_id], doc_ids, docs, labels, list(scores.values()), none
-                )
-            )
+            query = collection.queries[query_id]
+            unknown: list[float | None] = [None] * len(docs)
+            lists.append(Group(query_id, query, doc_ids, docs, labels, [*scores.values()], unknown))
     return lists
 
 
