@@ -76,7 +76,8 @@ def train(
     encoder = PairEncoder.from_folder(base, rule)
     network = load_cross_encoder(base, rule, seed)
     _set_dropout(network, settings.dropout)
-    if settings.distill_base:
+    # The scores of a teacher that mining was told to hand on come before those of the base.
+    if settings.distill_base and all(None in group.teacher_scores for group in groups):
         groups = with_teacher_scores(groups, base)
     data = TokenizedGroups(groups, encoder)
     cuts = data.cuts()
