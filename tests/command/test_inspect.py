@@ -31,9 +31,7 @@ def test_the_story_of_a_query(tmp_path: Path, recipe: Path, crosstune: Crosstune
     rows = {row["doc_id"]: row for row in read_ledger(root / "mine/ledger.parquet", "q3")}
     reasons = {doc_id: row["reason"] for doc_id, row in rows.items()}
     assert [row["rank"] for row in story["candidates"]] == list(range(1, len(rows) + 1))
-    assert {c["doc_id"]: c["reason"] for c in story["candidates"]} == {
-        d: r["reason"] for d, r in rows.items()
-    }
+    assert {c["doc_id"]: c["reason"] for c in story["candidates"]} == reasons
     assert [p["doc_id"] for p in story["positives"]] == ["d3"]
     assert story["positives"][0]["rank"] == rows["d3"]["rank"]
     group = next(group for group in read_groups(root / "mine") if group.query_id == "q3")
