@@ -1,15 +1,24 @@
-"""What `crosstune inspect` does: the story of one query of a run."""
+"""What `crosstune inspect` does: the story of one query of a run, or the audit of a run or a collection."""
 
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from crosstune.errors import InputError
-from crosstune.files import read_json
-from crosstune.records import Collection
+from crosstune.files import read_json, write_json, write_text
+from crosstune.progress import say
+from crosstune.recipe import Recipe, load_recipe
+from crosstune.records import SPLITS, Collection, Run
 from crosstune.run import RunFolder
+from crosstune.trec import read_run
+
+if TYPE_CHECKING:
+    from crosstune.data.audit import Audit
 
 
 def story(root: Path, query_id: str, *, as_json: bool) -> str:
@@ -32,6 +41,65 @@ def story(root: Path, query_id: str, *, as_json: bool) -> str:
             f"{_number(seen.similarity)}  {seen.reason.replace('_', ' '):<16} {seen.doc_id}  {seen.text}"
         )
     return "\n".join(lines)
+
+
+def audit(target: Path, out: Path | None, *, as_json: bool) -> str:
+    """Writes `audit.html` and `audit.json` and returns the text to print.
+
+    `target` is a run folder that was mined, or a BEIR folder: this one is retrieved and mined with the default
+    settings first, in a temporary folder.
+    """
+    if (target / "corpus.jsonl").is_file():
+        found, default = _audit_collection(target), Path("runs") / f"audit-{target.resolve().name}"
+    else:
+        folder = RunFolder(target)
+        collection = run_collection(folder)
+        recipe = load_recipe(str(folder.recipe))
+        found, default = _audit(collection, recipe, folder.stage("retrieve"), folder.ledger), folder.audit
+    out = out or default
+    write_json(out / "audit.json", asdict(found))
+    from crosstune.data.audit import render_audit
+
+    write_text(out / "audit.html", render_audit(found))
+    say(f"written to {out / 'audit.html'} and {out / 'audit.json'}")
+    if as_json:
+        return json.dumps(asdict(found), ensure_ascii=False)
+    return (
+        "\n".join(f"- {sentence}" for sentence in found.advice) or "nothing was found that asks for a change"
+    )
+
+
+def _audit_collection(path: Path) -> Audit:
+    from crosstune.data import mine, read_collection, retrieve
+    from crosstune.data.mining import LEDGER
+
+    collection = read_collection(path)
+    recipe = load_recipe("domain", [f"collection=beir:{path}"])
+    with tempfile.TemporaryDirectory(prefix="crosstune-audit-") as name:
+        folder = Path(name)
+        retrieve(collection, recipe.first_stage, folder)
+        if "train" in collection.qrels:
+            mine(collection, read_run(folder / "train.trec"), recipe.mine, recipe.seed, folder)
+        return _audit(collection, recipe, folder, folder / LEDGER)
+
+
+def _audit(collection: Collection, recipe: Recipe, runs: Path, ledger: Path) -> Audit:
+    from crosstune.data import read_ledger
+    from crosstune.data.audit import audit
+    from crosstune.serve.pairs import LengthRule, PairEncoder
+    from crosstune.train import resolve_model
+
+    rule = LengthRule(recipe.train.max_tokens, recipe.train.max_query_tokens)
+    encoder = PairEncoder.from_folder(resolve_model(recipe.model), rule)
+
+    def tokens(texts: Sequence[str]) -> list[int]:
+        return [len(encoding.ids) for encoding in encoder.words(texts)]
+
+    found: dict[str, Run] = {
+        split: read_run(path) for split in SPLITS if (path := runs / f"{split}.trec").is_file()
+    }
+    rows: Iterable[Mapping[str, Any]] = read_ledger(ledger) if ledger.is_file() else []
+    return audit(collection, found, rows, tokens, rule.max_tokens, rule.max_query_tokens)
 
 
 def run_collection(folder: RunFolder) -> Collection:

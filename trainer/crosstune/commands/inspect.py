@@ -15,11 +15,22 @@ def register(app: typer.Typer) -> None:
 
 
 def inspect(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    query_id: Annotated[str, typer.Argument(metavar="QUERY-ID", help="A train query of its collection.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="RUN|COLLECTION", help="A run folder, or a BEIR folder to audit.")
+    ],
+    query_id: Annotated[
+        str | None, typer.Argument(metavar="[QUERY-ID]", help="Tell the story of this train query of a run.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where the audit goes; RUN/audit or runs/audit-NAME by default."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a query's positives and what mining did with each of its candidates, and why."""
-    from crosstune.inspection import story
+    """Audit a run or a collection, or show what mining did with each candidate of a query, and why."""
+    from crosstune import inspection
 
-    typer.echo(story(run, query_id, as_json=as_json))
+    if query_id is None:
+        typer.echo(inspection.audit(target, out, as_json=as_json))
+    else:
+        typer.echo(inspection.story(target, query_id, as_json=as_json))

@@ -166,8 +166,8 @@ def _advice(
         shared = len(overlap.equal_queries) + len(overlap.near_queries)
         if shared:
             advice.append(
-                f"{shared} {overlap.later} queries equal or nearly equal a {overlap.earlier} query: take them "
-                f"out of {overlap.earlier}, or believe the measures without them alone."
+                f"{shared} {overlap.later} queries equal or nearly equal a {overlap.earlier} query: take "
+                f"them out of {overlap.earlier}, or believe the measures without them alone."
             )
         if overlap.positives or overlap.equal_positives:
             advice.append(
