@@ -131,3 +131,18 @@ def test_killed_in_mining_then_the_same_command(tmp_path: Path, recipe: Path, cr
     assert done.code == 0, done.err
     for name in ("mining.json", "ledger.parquet"):
         assert (killed / "mine" / name).read_bytes() == (whole / "mine" / name).read_bytes()
+
+
+def test_the_audit_of_a_run_and_of_a_collection(
+    tmp_path: Path, recipe: Path, collection: Path, crosstune: Crosstune
+) -> None:
+    _mined(recipe, crosstune)
+    root = tmp_path / "runs" / "tiny"
+    of_run = crosstune("inspect", root, "--json")
+    assert of_run.code == 0, of_run.err
+    assert json.loads(of_run.out) == json.loads((root / "audit" / "audit.json").read_text())
+    assert "Audit of collection" in (root / "audit" / "audit.html").read_text()
+    alone = crosstune("inspect", collection)
+    assert alone.code == 0, alone.err
+    found = json.loads((tmp_path / "runs" / "audit-collection" / "audit.json").read_text())
+    assert found["recall"]["train"]["R@20"] == json.loads(of_run.out)["recall"]["train"]["R@20"]

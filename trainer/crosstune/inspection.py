@@ -46,8 +46,8 @@ def story(root: Path, query_id: str, *, as_json: bool) -> str:
 def audit(target: Path, out: Path | None, *, as_json: bool) -> str:
     """Writes `audit.html` and `audit.json` and returns the text to print.
 
-    `target` is a run folder that was mined, or a BEIR folder: this one is retrieved and mined with the default
-    settings first, in a temporary folder.
+    `target` is a run folder that was mined, or a BEIR folder: this one is retrieved and mined first, with the
+    settings of the recipe `domain` and in a temporary folder.
     """
     if (target / "corpus.jsonl").is_file():
         found, default = _audit_collection(target), Path("runs") / f"audit-{target.resolve().name}"

@@ -51,11 +51,11 @@ def audit(
     sizes = {"passages": len(collection.passages), "queries": len(collection.queries), **collection.counts}
     lengths = _lengths(collection, tokens, max_tokens, max_query_tokens)
     recall = {
-        split: {f"R@{depth}": _recall(qrels, runs[split], depth) for depth in DEPTHS}
+        str(split): {f"R@{depth}": _recall(qrels, runs[split], depth) for depth in DEPTHS}
         for split, qrels in collection.qrels.items()
         if split in runs
     }
-    labels = {split: _labels(qrels) for split, qrels in collection.qrels.items()}
+    labels = {str(split): _labels(qrels) for split, qrels in collection.qrels.items()}
     overlaps = find_overlaps(collection)
     repeated = _repeated(collection)
     suspects = _suspects(collection, ledger)

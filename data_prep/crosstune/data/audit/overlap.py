@@ -37,7 +37,7 @@ def _overlap(collection: Collection, earlier: str, later: str) -> Overlap:
     from rapidfuzz import process
     from rapidfuzz.distance import Indel
 
-    qrels: Mapping[str, Qrels] = dict(collection.qrels)
+    qrels: Mapping[str, Qrels] = {str(split): judged for split, judged in collection.qrels.items()}
     known = {_normal(collection.queries[q]): q for q in qrels[earlier]}
     texts = list(known)
     equal, near = {}, {}
