@@ -49,7 +49,8 @@ th:first-child, .text { text-align: left; }
 {% for column in (rows.values()|first).keys() %}<th scope="col">{{ column }}</th>{% endfor %}</tr></thead>
 <tbody>{% for row, values in rows.items() %}<tr><th scope="row">{{ row }}</th>
 {% for column, value in values.items() %}
-<td>{{ "%.1f %%"|format(100 * value) if column == "cut" else form|format(value) }}</td>{% endfor %}</tr>{% endfor %}</tbody>
+<td>{{ "%.1f %%"|format(100 * value) if column == "cut" else form|format(value) }}</td>
+{% endfor %}</tr>{% endfor %}</tbody>
 </table></div>
 {% endmacro %}
 <h2>Sizes</h2>
@@ -64,9 +65,11 @@ th:first-child, .text { text-align: left; }
 {% for overlap in overlaps %}
 <h3>{{ overlap.earlier }} and {{ overlap.later }}</h3>
 <p class="ids">Equal queries ({{ overlap.equal_queries|length }}):
-{% for id, other in overlap.equal_queries.items() %}{{ id }} = {{ other }}{{ ", " if not loop.last }}{% endfor %}<br>
+{% for id, other in overlap.equal_queries.items() %}{{ id }} = {{ other }}{{ ", " if not loop.last }}
+{%- endfor %}<br>
 Nearly equal queries ({{ overlap.near_queries|length }}):
-{% for id, other in overlap.near_queries.items() %}{{ id }} ≈ {{ other }}{{ ", " if not loop.last }}{% endfor %}</p>
+{% for id, other in overlap.near_queries.items() %}{{ id }} ≈ {{ other }}{{ ", " if not loop.last }}
+{%- endfor %}</p>
 <details><summary>{{ overlap.positives|length }} of {{ overlap.of_positives }} positives are shared</summary>
 <p class="ids">{{ overlap.positives|join(", ") }}</p></details>
 {% else %}<p>There is only one split.</p>{% endfor %}
