@@ -3,8 +3,8 @@
     pip install rensa datasketch
     python scripts/bench_near_copies.py FOLDER... [--passages 1500] [--json]
 
-FOLDER is a BEIR folder. 100 passages are planted again with 2 % of their words changed. Recall is the share of
-the pairs with an indel similarity of 0.9 that an index proposes.
+FOLDER is a BEIR folder. 100 passages are planted again with 2 % of their words changed. Recall is the share
+of the pairs with an indel similarity of 0.9 that an index proposes.
 """
 
 from __future__ import annotations
