@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from crosstune.data.audit import Audit, audit, render_audit
+from crosstune.data.audit.boilerplate import find_boilerplate
 from crosstune.records import Collection
 
 HOSTILE = "<script>alert(1)</script>"
@@ -114,3 +115,16 @@ def test_the_page_loads_nothing_and_escapes_everything(found: Audit) -> None:
     assert "&lt;script&gt;" in page
     assert "http" not in page
     assert "src=" not in page
+
+
+def test_boiler_plate_is_named_once_with_its_passages() -> None:
+    notice = "all rights reserved by the owners of this text"
+    texts = {f"d{n}": f"passage {n} about {n * n} things {notice if n < 25 else n}" for n in range(60)}
+    phrases = _eights(f"things {notice}")
+    assert find_boilerplate(texts) in [{phrase: 25} for phrase in phrases]
+    assert find_boilerplate({"a": notice, "b": notice}) == {}
+
+
+def _eights(text: str) -> list[str]:
+    words = text.split()
+    return [" ".join(words[i : i + 8]) for i in range(len(words) - 7)]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from crosstune.data.audit.boilerplate import find_boilerplate
 from crosstune.data.audit.overlap import Overlap, find_overlaps
 from crosstune.records import Collection, Qrels, Run, ranking
 
@@ -34,6 +35,7 @@ class Audit:
     recall: dict[str, dict[str, float]]
     overlaps: list[Overlap]
     repeated_passages: list[list[str]]
+    boilerplate: dict[str, int]
     languages: dict[str, int]
     suspects: list[dict[str, Any]]
     advice: list[str]
@@ -60,9 +62,25 @@ def audit(
     repeated = _repeated(collection)
     suspects = _suspects(collection, ledger)
     languages = _languages(list(collection.passages.values()))
+    boilerplate = find_boilerplate(collection.passages)
     advice = _advice(lengths, recall, overlaps, repeated, languages, max_tokens)
+    if boilerplate:
+        advice.append(
+            f"A phrase of boiler plate stands in {max(boilerplate.values())} passages: cut such phrases out "
+            "of the texts, since they take room and tell no passage from another."
+        )
     return Audit(
-        collection.name, sizes, labels, lengths, recall, overlaps, repeated, languages, suspects, advice
+        name=collection.name,
+        sizes=sizes,
+        labels=labels,
+        lengths=lengths,
+        recall=recall,
+        overlaps=overlaps,
+        repeated_passages=repeated,
+        boilerplate=boilerplate,
+        languages=languages,
+        suspects=suspects,
+        advice=advice,
     )
 
 

@@ -75,6 +75,9 @@ Nearly equal queries ({{ overlap.near_queries|length }}):
 {% else %}<p>There is only one split.</p>{% endfor %}
 <h2>Repeated passages</h2>
 <p class="ids">{% for ids in repeated_passages[:20] %}{{ ids|join(" = ") }}<br>{% else %}None.{% endfor %}</p>
+<h2>Boiler plate</h2>
+<p>{% for phrase, count in boilerplate.items() %}{{ count }} passages: {{ phrase }}<br>
+{% else %}None.{% endfor %}</p>
 <h2>Languages</h2>
 <p>{% for language, count in languages.items() %}{{ language }} {{ count }} {% endfor %}</p>
 <h2>Likely false negatives</h2>
