@@ -93,14 +93,10 @@ def _small(tmp_path: Path, run: dict[str, float], **options: object) -> dict[str
 
 def test_a_near_copy_of_the_positive_is_left_out_and_counted(tmp_path: Path) -> None:
     summary = _small(tmp_path, {"pos": 3.0, "copy": 2.0, "x": 1.0})
-    assert summary["candidates"] == {
-        "seen": 3,
-        "taken": 1,
-        "judged_positive": 1,
-        "outside_ranks": 0,
-        "near_copy": 1,
-        "not_drawn": 0,
-    }
+    candidates = summary["candidates"]
+    assert isinstance(candidates, dict)
+    found = {name: count for name, count in candidates.items() if count}
+    assert found == {"seen": 3, "taken": 1, "judged_positive": 1, "near_copy": 1}
     assert summary["groups_with_fewer_negatives"] == 1
     assert read_groups(tmp_path)[0].doc_ids == ["pos", "x"]
 

@@ -51,6 +51,23 @@ class RunFolder:
         return self.root / ".lock"
 
     @property
+    def cache(self) -> Path:
+        """What may be deleted at any time: it is only work that need not be done twice."""
+        return self.root / ".cache"
+
+    @property
+    def ledger(self) -> Path:
+        return self.stage("mine") / "ledger.parquet"
+
+    @property
+    def review(self) -> Path:
+        return self.root / "review.jsonl"
+
+    @property
+    def audit(self) -> Path:
+        return self.root / "audit"
+
+    @property
     def retrieval(self) -> Path:
         return self.stage("retrieve") / "retrieve.json"
 

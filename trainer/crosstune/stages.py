@@ -42,7 +42,7 @@ class Pipeline:
         settings: dict[StageName, object] = {
             "collection": [recipe.collection, _source_digest(recipe.collection)],
             "retrieve": recipe.first_stage.model_dump(),
-            "mine": [recipe.mine.model_dump(), recipe.seed],
+            "mine": [recipe.mine.model_dump(), recipe.seed, *_mining_inputs(recipe)],
             "train": [recipe.train.model_dump(exclude={"wandb"}), recipe.seed, _model_digest(recipe.model)],
             "evaluate": [recipe.evaluate.model_dump(), recipe.seed],
             "export": recipe.export.model_dump(),
@@ -98,8 +98,16 @@ class Pipeline:
 
     def _mine(self, out: Path) -> None:
         from crosstune.data import mine
+        from crosstune.serve.pairs import LengthRule
+        from crosstune.train.mining_teacher import mining_teacher
 
-        mine(self.collection(), self._candidates("train"), self.recipe.mine, self.recipe.seed, out)
+        recipe, collection, candidates = self.recipe, self.collection(), self._candidates("train")
+        if recipe.mine.teacher is None:
+            mine(collection, candidates, recipe.mine, recipe.seed, out)
+            return
+        rule = LengthRule(recipe.train.max_tokens, recipe.train.max_query_tokens)
+        with mining_teacher(recipe.mine.teacher, rule, recipe.seed, self.folder.cache) as teacher:
+            mine(collection, candidates, recipe.mine, recipe.seed, out, teacher)
 
     def _train(self, out: Path) -> None:
         from crosstune.data import read_groups
@@ -211,6 +219,24 @@ def _source_digest(spec: str) -> str:
         return sys.version
     folder = Path(spec.removeprefix("beir:")).expanduser()
     return sha256_folder(folder) if folder.is_dir() else ""
+
+
+def _mining_inputs(recipe: Recipe) -> list[object]:
+    """What mining reads beside the candidates: the answers of a review, and the teacher with its length rule
+    and code."""
+    inputs: list[object] = []
+    if recipe.mine.review is not None:
+        answers = Path(recipe.mine.review).expanduser()
+        if not answers.is_file():
+            raise InputError(f"mine.review: {answers}: no such file; crosstune review writes one")
+        inputs.append(sha256_file(answers))
+    if recipe.mine.teacher is not None:
+        from crosstune.train.mining_teacher import resolve_teacher
+
+        resolve_teacher(recipe.mine.teacher)
+        rule = (recipe.train.max_tokens, recipe.train.max_query_tokens)
+        inputs += [_model_digest(recipe.mine.teacher), rule, code_version(("train", "serve"))]
+    return inputs
 
 
 def _model_digest(spec: str) -> str:

@@ -2,7 +2,7 @@
 
 from crosstune.data.bm25 import RetrievalSummary, retrieve, search
 from crosstune.data.collection import prepare_collection, read_collection
-from crosstune.data.mining import MiningSummary, mine, read_groups
+from crosstune.data.mining import MiningSummary, Teacher, mine, read_answers, read_groups, read_ledger
 from crosstune.data.settings import Bm25Settings, MiningSettings
 from crosstune.data.stdlib import build_stdlib
 
@@ -11,11 +11,14 @@ __all__ = [
     "MiningSettings",
     "MiningSummary",
     "RetrievalSummary",
+    "Teacher",
     "build_stdlib",
     "mine",
     "prepare_collection",
+    "read_answers",
     "read_collection",
     "read_groups",
+    "read_ledger",
     "retrieve",
     "search",
 ]

@@ -30,19 +30,72 @@ class Bm25Settings(Settings):
         return language
 
 
+class Band(Settings):
+    """A range of the first stage's ranks and the share of a group's negatives that it gives."""
+
+    first_rank: int = Field(ge=1, description="best rank of the band")
+    last_rank: int = Field(ge=1, description="worst rank of the band")
+    share: float = Field(gt=0, le=1, description="of the negatives that are not random")
+
+
 class MiningSettings(Settings):
     """Which of the first stage's candidates become negatives."""
 
     negatives: int = Field(7, ge=1, le=1000, description="a group")
     first_rank: int = Field(1, ge=1, description="best rank that negatives are drawn from")
     last_rank: int = Field(50, ge=1, description="worst rank that negatives are drawn from")
+    bands: list[Band] | None = Field(
+        None, min_length=1, description="hard and easy mixed: shares by band of ranks; one band when null"
+    )
+    random_negatives: float = Field(
+        0.0, ge=0, le=1, description="share of the negatives that is drawn from all documents"
+    )
+    max_uses: int | None = Field(
+        None, ge=1, description="groups in which one document is a negative; any number when null"
+    )
+    margin: float | None = Field(
+        None, ge=0, description="first-stage score points that a negative stays below its positive"
+    )
+    relative_margin: float | None = Field(
+        None, ge=0, lt=1, description="the same, as a share of the positive's first-stage score"
+    )
     near_copy: float = Field(
         0.9, gt=0, le=1, description="similarity to a positive, 0 to 1, from which a candidate is its copy"
     )
+    teacher: str | None = Field(
+        None, description="a cross-encoder (package:, hub: or a folder) that scores the candidates"
+    )
+    likely_positive: float = Field(
+        0.9, ge=0, le=1, description="teacher score above which a candidate is quarantined (RocketQA)"
+    )
+    likely_negative: float = Field(
+        0.1, ge=0, le=1, description="teacher score below which a candidate is no longer doubtful (RocketQA)"
+    )
+    distill_teacher: bool = Field(False, description="hand the teacher's logits on to training")
+    review: str | None = Field(None, description="JSONL answers of crosstune review, which are obeyed")
     max_groups: int | None = Field(None, ge=1, description="groups drawn by seed; all when null")
 
     @model_validator(mode="after")
-    def _band(self) -> MiningSettings:
+    def _fits_together(self) -> MiningSettings:
         if self.first_rank > self.last_rank:
             raise ValueError(f"first_rank = {self.first_rank} is below last_rank = {self.last_rank}")
+        if self.likely_negative > self.likely_positive:
+            raise ValueError(
+                f"likely_negative = {self.likely_negative} is above likely_positive = {self.likely_positive}"
+            )
+        if self.distill_teacher and self.teacher is None:
+            raise ValueError("distill_teacher needs a teacher; name a cross-encoder with teacher")
+        self._check_bands()
         return self
+
+    def _check_bands(self) -> None:
+        before = self.first_rank - 1
+        for band in self.bands or []:
+            if not before < band.first_rank <= band.last_rank <= self.last_rank:
+                raise ValueError(
+                    f"band {band.first_rank} to {band.last_rank} overlaps the one before it or leaves the "
+                    f"ranks {self.first_rank} to {self.last_rank} (first_rank, last_rank)"
+                )
+            before = band.last_rank
+        if self.bands and abs(sum(band.share for band in self.bands) - 1) > 1e-6:
+            raise ValueError(f"the shares of the bands sum to {sum(b.share for b in self.bands):g}, not to 1")

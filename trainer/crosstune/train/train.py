@@ -81,7 +81,8 @@ def train(
     network = load_cross_encoder(base, rule, seed)
     _set_dropout(network, settings.dropout)
     bf16 = use_bf16(settings.precision, folder)
-    if settings.teacher != "none":
+    # The scores of a teacher that mining was told to hand on come before those of the base.
+    if settings.teacher != "none" and all(None in group.teacher_scores for group in groups):
         groups = with_teacher_scores(
             groups, collection, dev, base, settings.teacher, bf16=bf16, seed=seed, folder=folder
         )

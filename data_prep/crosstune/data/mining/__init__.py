@@ -1,0 +1,19 @@
+"""Mining: one group a judged positive, with negatives from the first stage's candidates, and a ledger of
+every candidate that was seen."""
+
+from crosstune.data.mining.answers import Answer, read_answers
+from crosstune.data.mining.judge import Teacher
+from crosstune.data.mining.ledger import LEDGER, REASONS, read_ledger
+from crosstune.data.mining.mine import MiningSummary, mine, read_groups
+
+__all__ = [
+    "LEDGER",
+    "REASONS",
+    "Answer",
+    "MiningSummary",
+    "Teacher",
+    "mine",
+    "read_answers",
+    "read_groups",
+    "read_ledger",
+]

@@ -1,0 +1,119 @@
+"""The ledger: one row for each query and candidate that mining saw, in Parquet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crosstune.data.mining.judge import Candidate
+from crosstune.errors import InputError
+from crosstune.files import staged_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LEDGER = "ledger.parquet"
+ROWS_AT_ONCE = 20_000
+REASONS = (
+    "judged_positive",
+    "outside_ranks",
+    "reviewed",
+    "near_copy",
+    "likely_positive",
+    "doubtful",
+    "margin",
+    "used_up",
+    "not_drawn",
+)
+"""Why a candidate was left, in the order in which it is asked; a row's reason is one of these or `taken`."""
+
+
+class LedgerWriter:
+    """Holds at most `ROWS_AT_ONCE` rows in memory; `rows` counts what was written, by reason."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow.parquet as pq
+
+        self._schema = _schema()
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+        self._pending: list[dict[str, Any]] = []
+        self.rows: Counter[str] = Counter()
+
+    def add(self, query_id: str, candidate: Candidate) -> None:
+        reason = "taken" if candidate.taken_for else candidate.reason or candidate.left_for
+        self.rows[reason] += 1
+        self._pending.append(
+            {
+                "query_id": query_id,
+                "doc_id": candidate.doc_id,
+                "rank": candidate.rank,
+                "score": candidate.score,
+                "teacher_score": candidate.teacher_score,
+                "similarity": candidate.similarity,
+                "groups": candidate.groups,
+                "taken_for": candidate.taken_for,
+                "reason": reason,
+            }
+        )
+        if len(self._pending) >= ROWS_AT_ONCE:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        self._writer.write_table(pa.Table.from_pylist(self._pending, self._schema))
+        self._pending = []
+
+
+@contextmanager
+def ledger_writer(path: Path) -> Iterator[LedgerWriter]:
+    """Writes to a temporary name, which becomes `path` when the block ends well."""
+    with staged_file(path) as temporary:
+        writer = LedgerWriter(temporary)
+        yield writer
+        writer.close()
+
+
+def read_ledger(path: Path, query_id: str | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of one query or of all, as mappings. Raises `InputError` for a file that is no ledger."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; crosstune mine writes it")
+    wanted = None if query_id is None else [("query_id", "=", query_id)]
+    try:
+        if wanted:
+            yield from pq.read_table(path, filters=wanted).to_pylist()
+        else:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(ROWS_AT_ONCE):
+                    yield from batch.to_pylist()
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: is no ledger ({error}); run crosstune mine again") from None
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("query_id", pa.string(), nullable=False),
+            pa.field("doc_id", pa.string(), nullable=False),
+            pa.field("rank", pa.int32()),
+            pa.field("score", pa.float64()),
+            pa.field("teacher_score", pa.float64()),
+            pa.field("similarity", pa.float64()),
+            pa.field("groups", pa.int32(), nullable=False),
+            pa.field("taken_for", pa.list_(pa.string()), nullable=False),
+            pa.field("reason", pa.string(), nullable=False),
+        ],
+        metadata={"crosstune": "ledger, schema 1"},
+    )

@@ -1,0 +1,130 @@
+"""The audit finds what was put into a collection, and its page loads nothing and escapes everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from crosstune.data.audit import Audit, audit, render_audit
+from crosstune.data.audit.boilerplate import find_boilerplate
+from crosstune.records import Collection
+
+HOSTILE = "<script>alert(1)</script>"
+PASSAGES = {
+    "shared": "wings in supersonic flow have a shock",
+    "a": "heat transfer through a plate that is cooled",
+    "A": "Heat  transfer through a plate that is cooled",
+    "b": "boundary layers on a flat surface " * 9,
+    "h": HOSTILE,
+}
+QUERIES = {
+    "t1": "What is heat transfer?",
+    "t2": "how thick is a boundary layer on a plate",
+    "e1": "what is HEAT transfer",
+    "e2": "how thick is a boundary layer on plates",
+    "e3": f"nothing of this {HOSTILE}",
+}
+QRELS = {
+    "train": {"t1": {"a": 1, "shared": 2}, "t2": {"b": 1}},
+    "test": {"e1": {"A": 1}, "e2": {"shared": 1}, "e3": {"h": 1}},
+}
+
+
+def _row(doc_id: str, similarity: float | None, teacher: float | None, reason: str) -> dict[str, Any]:
+    return {
+        "query_id": "t1",
+        "doc_id": doc_id,
+        "rank": 1,
+        "similarity": similarity,
+        "teacher_score": teacher,
+        "reason": reason,
+    }
+
+
+def _words(texts: Sequence[str]) -> list[int]:
+    return [len(text.split()) for text in texts]
+
+
+@pytest.fixture
+def found() -> Audit:
+    collection = Collection("air", PASSAGES, QUERIES, QRELS)  # type: ignore[arg-type]
+    runs = {"train": {"t1": {"b": 3.0, "a": 2.0}, "t2": {"b": 1.0}}}
+    ledger = [
+        _row("A", 1.0, None, "near_copy"),
+        _row("b", 0.3, 0.7, "doubtful"),
+        _row("a", None, None, "judged_positive"),
+        _row("h", 0.2, None, "taken"),
+    ]
+    return audit(collection, runs, ledger, _words, max_tokens=20, max_query_tokens=8)
+
+
+def test_leakage_by_id(found: Audit) -> None:
+    (overlap,) = found.overlaps
+    assert (overlap.earlier, overlap.later) == ("train", "test")
+    assert overlap.equal_queries == {"e1": "t1"}
+    assert overlap.near_queries == {"e2": "t2"}
+    assert overlap.positives == ["shared"]
+    assert overlap.equal_positives == {"A": "a"}
+    assert overlap.of_positives == 3
+
+
+def test_recall_by_depth_is_over_all_positives(found: Audit) -> None:
+    assert found.recall["train"]["R@1"] == pytest.approx((0 + 1) / 2)
+    assert found.recall["train"]["R@5"] == pytest.approx((1 / 2 + 1) / 2)
+    assert "test" not in found.recall
+
+
+def test_lengths_and_what_is_cut(found: Audit) -> None:
+    assert found.lengths["passages"]["longest"] == 54
+    assert found.lengths["passages"]["cut"] == pytest.approx(1 / 5)  # b alone
+    assert found.lengths["queries"]["cut"] == pytest.approx(1 / 5)  # t2 has 9 words
+
+
+def test_suspects_come_by_teacher_or_similarity_and_are_never_judged(found: Audit) -> None:
+    assert [(row["doc_id"], row["suspicion"]) for row in found.suspects] == [
+        ("A", 1.0),
+        ("b", 0.7),
+        ("h", 0.2),
+    ]
+
+
+def test_repeated_passages_labels_and_languages(found: Audit) -> None:
+    assert [set(ids) for ids in found.repeated_passages] == [{"a", "A"}]
+    assert found.labels["train"]["grades"] == 2
+    assert found.labels["train"]["positives a query, mean"] == 1.5
+    assert max(found.languages, key=lambda name: found.languages[name]) == "en"
+
+
+def test_each_finding_has_its_advice(found: Audit) -> None:
+    text = " ".join(found.advice)
+    for part in (
+        "train.max_tokens",
+        "improve the first stage",
+        "2 test queries equal or nearly",
+        "2 of 3 test",
+    ):
+        assert part in text
+    assert "2 passages share 1 texts" in text
+
+
+def test_the_page_loads_nothing_and_escapes_everything(found: Audit) -> None:
+    page = render_audit(found)
+    assert HOSTILE not in page
+    assert "&lt;script&gt;" in page
+    assert "http" not in page
+    assert "src=" not in page
+
+
+def test_boiler_plate_is_named_once_with_its_passages() -> None:
+    notice = "all rights reserved by the owners of this text"
+    texts = {f"d{n}": f"passage {n} about {n * n} things {notice if n < 25 else n}" for n in range(60)}
+    phrases = _eights(f"things {notice}")
+    assert find_boilerplate(texts) in [{phrase: 25} for phrase in phrases]
+    assert find_boilerplate({"a": notice, "b": notice}) == {}
+
+
+def _eights(text: str) -> list[str]:
+    words = text.split()
+    return [" ".join(words[i : i + 8]) for i in range(len(words) - 7)]

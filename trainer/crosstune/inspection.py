@@ -1,0 +1,122 @@
+"""What `crosstune inspect` does: the story of one query of a run, or the audit of a run or a collection."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crosstune.errors import InputError
+from crosstune.files import read_json, write_json, write_text
+from crosstune.progress import say
+from crosstune.recipe import Recipe, load_recipe
+from crosstune.records import SPLITS, Collection, Run
+from crosstune.run import RunFolder
+from crosstune.trec import read_run
+
+if TYPE_CHECKING:
+    from crosstune.data.audit import Audit
+
+
+def story(root: Path, query_id: str, *, as_json: bool) -> str:
+    """The text to print. Raises `InputError` for a folder that is no run, a run that was not mined, and an
+    unknown query."""
+    from crosstune.data.mining.story import query_story
+
+    folder = RunFolder(root)
+    told = query_story(run_collection(folder), folder.ledger, query_id)
+    if as_json:
+        return json.dumps(asdict(told), ensure_ascii=False)
+    lines = [f"{told.query_id}  {told.query}", "", "positives"]
+    for positive in told.positives:
+        rank = "not retrieved" if positive.rank is None else f"rank {positive.rank}"
+        lines.append(f"  {positive.doc_id}  grade {positive.grade}, {rank}  {positive.text}")
+    lines += ["", f"{'rank':>6} {'score':>8} {'teacher':>8} {'similar':>8}  {'reason':<16} document"]
+    for seen in told.candidates:
+        lines.append(
+            f"{seen.rank or 'random':>6} {_number(seen.score)} {_number(seen.teacher_score)} "
+            f"{_number(seen.similarity)}  {seen.reason.replace('_', ' '):<16} {seen.doc_id}  {seen.text}"
+        )
+    return "\n".join(lines)
+
+
+def audit(target: Path, out: Path | None, *, as_json: bool) -> str:
+    """Writes `audit.html` and `audit.json` and returns the text to print.
+
+    `target` is a run folder that was mined, or a BEIR folder: this one is retrieved and mined first, with the
+    settings of the recipe `domain` and in a temporary folder.
+    """
+    if (target / "corpus.jsonl").is_file():
+        found, default = _audit_collection(target), Path("runs") / f"audit-{target.resolve().name}"
+    else:
+        folder = RunFolder(target)
+        collection = run_collection(folder)
+        recipe = load_recipe(str(folder.recipe))
+        found, default = _audit(collection, recipe, folder.stage("retrieve"), folder.ledger), folder.audit
+    out = out or default
+    write_json(out / "audit.json", asdict(found))
+    from crosstune.data.audit import render_audit
+
+    write_text(out / "audit.html", render_audit(found))
+    say(f"written to {out / 'audit.html'} and {out / 'audit.json'}")
+    if as_json:
+        return json.dumps(asdict(found), ensure_ascii=False)
+    return (
+        "\n".join(f"- {sentence}" for sentence in found.advice) or "nothing was found that asks for a change"
+    )
+
+
+def _audit_collection(path: Path) -> Audit:
+    from crosstune.data import mine, read_collection, retrieve
+    from crosstune.data.mining import LEDGER
+
+    collection = read_collection(path)
+    recipe = load_recipe("domain", [f"collection=beir:{path}"])
+    with tempfile.TemporaryDirectory(prefix="crosstune-audit-") as name:
+        folder = Path(name)
+        retrieve(collection, recipe.first_stage, folder)
+        if "train" in collection.qrels:
+            mine(collection, read_run(folder / "train.trec"), recipe.mine, recipe.seed, folder)
+        return _audit(collection, recipe, folder, folder / LEDGER)
+
+
+def _audit(collection: Collection, recipe: Recipe, runs: Path, ledger: Path) -> Audit:
+    from crosstune.data import read_ledger
+    from crosstune.data.audit import audit
+    from crosstune.serve.pairs import LengthRule, PairEncoder
+    from crosstune.train import resolve_model
+
+    rule = LengthRule(recipe.train.max_tokens, recipe.train.max_query_tokens)
+    encoder = PairEncoder.from_folder(resolve_model(recipe.model), rule)
+
+    def tokens(texts: Sequence[str]) -> list[int]:
+        return [len(encoding.ids) for encoding in encoder.words(texts)]
+
+    found: dict[str, Run] = {
+        split: read_run(path) for split in SPLITS if (path := runs / f"{split}.trec").is_file()
+    }
+    rows: Iterable[Mapping[str, Any]] = read_ledger(ledger) if ledger.is_file() else []
+    return audit(collection, found, rows, tokens, rule.max_tokens, rule.max_query_tokens)
+
+
+def run_collection(folder: RunFolder) -> Collection:
+    """The collection that a run was made from."""
+    from crosstune.data import read_collection
+
+    source = folder.stage("collection") / "source.json"
+    if not source.is_file():
+        raise InputError(
+            f"{folder.root}: is no run folder, or was stopped at its start ({source.name} is missing); "
+            "run crosstune run or crosstune mine first"
+        )
+    if not folder.ledger.is_file():
+        raise InputError(f"{folder.ledger}: no such file: mining has not ended in this run; start it again")
+    path = Path(read_json(source)["folder"])
+    return read_collection(path if path.is_absolute() else source.parent / path)
+
+
+def _number(value: float | None) -> str:
+    return f"{'–':>8}" if value is None else f"{value:8.3f}"
