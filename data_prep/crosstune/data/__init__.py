@@ -2,17 +2,24 @@
 
 from crosstune.data.bm25 import RetrievalSummary, retrieve, search
 from crosstune.data.collection import prepare_collection, read_collection
+from crosstune.data.convert import ConvertSummary, convert
 from crosstune.data.mining import MiningSummary, mine, read_groups
+from crosstune.data.readers import parse_columns
 from crosstune.data.settings import Bm25Settings, MiningSettings
+from crosstune.data.splits import SplitRule
 from crosstune.data.stdlib import build_stdlib
 
 __all__ = [
     "Bm25Settings",
+    "ConvertSummary",
     "MiningSettings",
     "MiningSummary",
     "RetrievalSummary",
+    "SplitRule",
     "build_stdlib",
+    "convert",
     "mine",
+    "parse_columns",
     "prepare_collection",
     "read_collection",
     "read_groups",
