@@ -1,7 +1,7 @@
 """Data preparation: collections, first stages, mining."""
 
 from crosstune.data.bm25 import RetrievalSummary, retrieve, search
-from crosstune.data.collection import prepare_collection, read_collection
+from crosstune.data.collection import collection_digest, prepare_collection, read_collection
 from crosstune.data.convert import ConvertSummary, convert
 from crosstune.data.mining import MiningSummary, mine, read_groups
 from crosstune.data.readers import parse_columns
@@ -17,6 +17,7 @@ __all__ = [
     "RetrievalSummary",
     "SplitRule",
     "build_stdlib",
+    "collection_digest",
     "convert",
     "mine",
     "parse_columns",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from crosstune.data.schema import GROUPS_FILE, GROUPS_VERSION, check_folder
 from crosstune.data.settings import MiningSettings
 from crosstune.errors import InputError
 from crosstune.files import write_json
@@ -163,6 +164,7 @@ def read_groups(folder: Path) -> list[Group]:
 
     if not (folder / "groups").is_dir():
         raise InputError(f"{folder / 'groups'}: no such folder; run crosstune mine first")
+    check_folder(folder, GROUPS_FILE, GROUPS_VERSION)
     return [Group(**row) for row in load_from_disk(folder / "groups")]
 
 

@@ -124,9 +124,7 @@ class Store:
         if len(doc_ids) == 1 and not example.listed:
             return
         if self._keep_rows:
-            self._keep_row(
-                example.split, query_id, doc_ids, example.labels, example.listed, _scores(example, doc_ids)
-            )
+            self._keep_row(example.split, query_id, doc_ids, example.labels, example.listed, _scores(example))
 
     def _text_query(self, query_id: str, example: Example) -> bool:
         if example.query_id:
@@ -148,7 +146,7 @@ class Store:
         """Judges the row's documents. Where rows disagree on a pair the higher grade stands, counted."""
         self.counts["rows"] += 1
         self.counts["rows without a positive"] += max(row.labels) <= 0
-        if isinstance(row, Example) and row.teacher_scores and not self._keep_rows:
+        if isinstance(row, Example) and _any(row.teacher_scores) and not self._keep_rows:
             self.counts["rows whose teacher scores a BEIR folder cannot hold"] += 1
         split = row.split or ""
         for doc_id, grade in zip(doc_ids, row.labels, strict=True):
@@ -200,9 +198,13 @@ class Store:
         return self.connection.execute(sql, values)
 
 
-def _scores(example: Example, doc_ids: Sequence[str]) -> tuple[str | None, str | None]:
+def _scores(example: Example) -> tuple[str | None, str | None]:
     first, teacher = example.first_stage_scores, example.teacher_scores
     return (
-        json.dumps(list(first)) if first and len(first) == len(doc_ids) else None,
-        json.dumps(list(teacher)) if teacher else None,
+        json.dumps(list(first)) if first and _any(first) else None,
+        json.dumps(list(teacher)) if teacher and _any(teacher) else None,
     )
+
+
+def _any(scores: Sequence[float | None] | None) -> bool:
+    return any(score is not None for score in scores or ())

@@ -114,10 +114,10 @@ def write_groups(store: Store, folder: Path, about: dict[str, Any]) -> dict[str,
     if not written:
         raise InputError(
             "there is no group to write: no positive has a judged negative beside it "
-            f"({dict(maker.left_out)}). Convert to a BEIR folder, and let crosstune mine draw negatives"
+            f"({dict(+maker.left_out)}). Convert to a BEIR folder, and let crosstune mine draw negatives"
         )
-    write_json(folder / GROUPS_FILE, {"schema": GROUPS_VERSION, **about, "left_out": dict(maker.left_out)})
-    return written | {f"left out: {reason}": count for reason, count in maker.left_out.items()}
+    write_json(folder / GROUPS_FILE, {"schema": GROUPS_VERSION, **about, "left_out": +maker.left_out})
+    return written | {f"left out: {reason}": count for reason, count in maker.left_out.items() if count}
 
 
 Document = tuple[str, int, float | None, float | None]

@@ -15,7 +15,7 @@ from crosstune.data.readers.rows import SUFFIXES, first_fields, open_rows, suffi
 from crosstune.data.readers.schemas import NAMES, recognise_schema
 from crosstune.data.readers.source import Source
 from crosstune.data.readers.triples import TripleFiles
-from crosstune.data.schema import COLLECTION_FILE, COLLECTION_VERSION, check_folder
+from crosstune.data.schema import COLLECTION_FILE, COLLECTION_VERSION, GROUPS_FILE, check_folder
 from crosstune.errors import InputError
 from crosstune.files import COMPRESSED, read_lines
 
@@ -29,7 +29,7 @@ _NAMES = (
     (rf"(qidpid|id_?triples|triples.*ids).*{_TABLE}", "id triples"),
     (rf"triples.*{_TABLE}", "triples"),
     (rf"top_?1000.*{_TABLE}", "top1000"),
-    (rf"qrels.*\.tsv$|{_TABLE[:-9]}qrels$", "qrels"),
+    (r"qrels.*\.tsv$", "qrels"),
     (r"qrels|\.qrels?$", "trec qrels"),
     (rf"^collection.*{_TABLE}", "collection.tsv"),
     (rf"queries.*{_TABLE}", "queries.tsv"),
@@ -66,7 +66,9 @@ def _files(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file()
+        and path.name not in (COLLECTION_FILE, GROUPS_FILE)
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
 
 
@@ -75,8 +77,6 @@ def _label(path: Path) -> str | None:
     name = path.name.lower()
     for suffix in COMPRESSED:
         name = name.removesuffix(suffix)
-    if name in (COLLECTION_FILE, "groups.json"):
-        return None
     if path.parent.name == "qrels" and name.endswith(".tsv"):
         return "beir qrels"
     role = next((role for pattern, role in _NAMES if re.search(pattern, name)), None)
