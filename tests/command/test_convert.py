@@ -342,12 +342,24 @@ ROW = json.dumps(ROWS[0]) + "\n"
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (_mixed, "files of several formats (beir: corpus.jsonl, test.tsv, train.tsv, queries.jsonl; cohere: train.jsonl"),
-        (_msmarco_with("collection.tsv", "9\ta tab\tinside\n"), "collection.tsv:4: found 3 tab-separated columns; 2"),
-        (_msmarco_with("qrels.train.tsv", "01\t0\t1\t0.5\n"), "qrels.train.tsv:2: grade '0.5' is not an integer"),
+        (_mixed, "(beir: corpus.jsonl, test.tsv, train.tsv, queries.jsonl; cohere: train.jsonl)"),
+        (
+            _msmarco_with("collection.tsv", "9\ta tab\tinside\n"),
+            "collection.tsv:4: found 3 tab-separated columns; 2",
+        ),
+        (
+            _msmarco_with("qrels.train.tsv", "01\t0\t1\t0.5\n"),
+            "qrels.train.tsv:2: grade '0.5' is not an integer",
+        ),
         (_msmarco_with("qrels.train.tsv", "01\t0\t1\t1\tx\n"), "qrels.train.tsv:2: found 5 columns"),
-        (_msmarco_with("collection.tsv", "007\tother\n"), "id '007' is already at in/collection.tsv:1 with another text"),
-        (_msmarco_with("qrels.train.tsv", "01\t0\t007\t2\n"), "are judged twice, 1 (at in/qrels.train.tsv:1) and 2"),
+        (
+            _msmarco_with("collection.tsv", "007\tother\n"),
+            "id '007' is already at in/collection.tsv:1 with another text",
+        ),
+        (
+            _msmarco_with("qrels.train.tsv", "01\t0\t007\t2\n"),
+            "are judged twice, 1 (at in/qrels.train.tsv:1) and 2",
+        ),
         (_msmarco_with("qrels.tsv", "01\t0\t1\t1\n"), "in/qrels.tsv: the name says no split"),
         (_beir_with("qrels/train.tsv", "01\t007\t1.0\n"), "train.tsv:4: grade '1.0' is not an integer"),
         (_beir_with("qrels/other.tsv", "01\t007\t1\n"), "other.tsv: the name says no split"),
@@ -356,17 +368,29 @@ ROW = json.dumps(ROWS[0]) + "\n"
         (_write("rows.jsonl", ROW + "[1, 2]\n"), "rows.jsonl:2: a JSON object was expected, found list"),
         (_write("rows.jsonl", ROW + '{"query": "x"}\n'), 'rows.jsonl:2: "positive" is missing'),
         (_write("rows.jsonl", ROW + '{"query": 3, "positive": "y"}\n'), 'rows.jsonl:2: "query" is int 3'),
-        (_write("rows.jsonl", ROW + '{"schema": 2, "query": "x"}\n'), 'rows.jsonl:2: the field "schema" is 2'),
-        (_write("rows.jsonl", '{"query": "x", "docs": ["a"], "labels": [0.5]}\n'), "grades are whole numbers"),
-        (_write("rows.jsonl", '{"query": "x", "docs": ["a"], "labels": []}\n'), '"labels" has 0 entries for 1'),
-        (_write("rows.jsonl", '{"frage": "x", "antwort": "a"}\n'), "its fields (frage, antwort) are those of no known"),
+        (
+            _write("rows.jsonl", ROW + '{"schema": 2, "query": "x"}\n'),
+            'rows.jsonl:2: the field "schema" is 2',
+        ),
+        (
+            _write("rows.jsonl", '{"query": "x", "docs": ["a"], "labels": [0.5]}\n'),
+            "grades are whole numbers",
+        ),
+        (
+            _write("rows.jsonl", '{"query": "x", "docs": ["a"], "labels": []}\n'),
+            '"labels" has 0 entries for 1',
+        ),
+        (
+            _write("rows.jsonl", '{"frage": "x", "antwort": "a"}\n'),
+            "its fields (frage, antwort) are those of no known",
+        ),
         (_write("rows.csv", "query,positive\na,b,c\n"), "rows.csv:2: found 3 columns, the header has 2"),
         (_write("rows.parquet", "no parquet"), "rows.parquet: not a whole Parquet file"),
         (_write("README.md", "hello"), "no format was recognised"),
         (_truncated, "the compressed file is cut or damaged from here on"),
         (_truncated_zst, "the compressed file is cut or damaged from here on"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_refused_by_place_and_leaves_nothing(
     tmp_path: Path, crosstune: Crosstune, make: Callable[[Path], object], message: str
 ) -> None:
