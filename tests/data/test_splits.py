@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosstune.data.readers.records import Example, Judgement
@@ -29,7 +29,7 @@ def _sides(store: Store) -> dict[str, str]:
     rows = list(
         store.ask("SELECT DISTINCT q.text, j.split FROM judgements j JOIN queries q ON q.id = j.query")
     )
-    sides = dict((text, split) for text, split in rows)
+    sides = dict(rows)
     assert len(sides) == len(rows), "a query is in two splits"
     return sides
 
@@ -51,6 +51,7 @@ def test_shares_and_seed_decide() -> None:
     assert sorted(first.values()).count("test") == 5
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000))
 def test_near_equal_queries_are_on_one_side(seed: int) -> None:
     bases = _queries(12)
@@ -63,6 +64,7 @@ def test_near_equal_queries_are_on_one_side(seed: int) -> None:
         assert len({sides[query], sides[f"{query}?"], sides[query.upper()], sides[f"{query} s"]}) == 1
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000))
 def test_shared_positives_are_on_one_side_when_asked(seed: int) -> None:
     pairs = [(query, f"p{n // 3}") for n, query in enumerate(_queries(30))]
