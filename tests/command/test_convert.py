@@ -269,6 +269,15 @@ ir_datasets.registry.register("mine/dev", part("dev.small"))
     assert "did you mean mine/train" in wrong.err
 
 
+def test_a_hub_name_that_cannot_be_fetched(
+    tmp_path: Path, crosstune: Crosstune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    done = crosstune("convert", "datasets:nobody/nothing", "out")
+    assert done.code == 2
+    assert "datasets:nobody/nothing: cannot be fetched" in done.err
+
+
 def test_a_package_that_is_missing_is_named(
     tmp_path: Path, crosstune: Crosstune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,7 +326,7 @@ def _truncated_zst(folder: Path) -> None:
 
     folder.mkdir()
     packed = pyarrow.compress(
-        b"".join(os.urandom(40).hex().encode() + b"\n" for _ in range(5000)), "zstd", asbytes=True
+        b"".join(b"a\tb\t%s\n" % os.urandom(40).hex().encode() for _ in range(5000)), "zstd", asbytes=True
     )
     (folder / "triples.tsv.zst").write_bytes(packed[: len(packed) // 2])
 

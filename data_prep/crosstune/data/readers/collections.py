@@ -70,14 +70,20 @@ class CollectionFiles:
     def _splits(self) -> dict[Path, Split]:
         """The split of each file of judgements, by its name. Raises `InputError` when only some have one."""
         judging = [path for path, role in self.roles.items() if role.endswith("qrels")]
-        judging = judging or [path for path, role in self.roles.items() if role == "id triples"]
-        named = {path: split for path in judging if (split := split_named(path.name))}
+        triples = [path for path, role in self.roles.items() if role == "id triples"]
+        judging = judging or triples
+        named = _names(judging)
         unnamed = [path for path in judging if path not in named]
         if named and unnamed:
             raise InputError(f"{unnamed[0]}: the name says no split, others do; put train, dev or test in it")
         if not named and "beir qrels" in self.roles.values():
             raise InputError(f"{unnamed[0]}: train.tsv, dev.tsv or test.tsv was expected in qrels/")
-        return named
+        # Triples are made to train with: theirs is train where the others have splits and they say none.
+        return {**dict.fromkeys(triples, "train"), **_names(triples), **named} if named else {}
+
+
+def _names(paths: Sequence[Path]) -> dict[Path, Split]:
+    return {path: split for path in paths if (split := split_named(path.name))}
 
 
 def family_of(roles: Sequence[str]) -> Family | None:

@@ -80,11 +80,9 @@ def _label(path: Path) -> str | None:
     if path.parent.name == "qrels" and name.endswith(".tsv"):
         return "beir qrels"
     role = next((role for pattern, role in _NAMES if re.search(pattern, name)), None)
-    if role is None and suffix_of(path) in SUFFIXES:
+    if suffix_of(path) in SUFFIXES and role not in ("corpus.jsonl", "queries.jsonl"):
         schema = recognise_schema(first_fields(path))
         return schema.name if schema else "rows of an unknown schema"
-    if role in ("topics", "trec qrels", "qrels") and suffix_of(path) in SUFFIXES:
-        return None
     if role is None and suffix_of(path) in (".tsv", ".txt") and _tabs(path) == 2:
         return "triples"
     return role
