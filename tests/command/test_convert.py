@@ -429,7 +429,10 @@ def test_a_line_of_50_mb_goes_through_and_is_counted(tmp_path: Path, crosstune: 
 
 
 def test_swapped_columns_are_suspected_and_said(tmp_path: Path, crosstune: Crosstune) -> None:
-    jsonl(tmp_path / "rows.jsonl", [{"q": row["query"], "p": f"{row['positive']} for long"} for row in ROWS])
+    jsonl(
+        tmp_path / "rows.jsonl",
+        [{"q": row["query"], "p": f"{row['positive']} {'x ' * 5 * n}"} for n, row in enumerate(ROWS)],
+    )
     right = crosstune("convert", "rows.jsonl", "a", "--column", "query=q", "--column", "positive=p")
     swapped = crosstune("convert", "rows.jsonl", "b", "--column", "query=p", "--column", "positive=q")
     assert (right.code, swapped.code) == (0, 0)

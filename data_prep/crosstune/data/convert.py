@@ -77,6 +77,10 @@ def _convert(
 ) -> ConvertSummary:
     _load(reader, store)
     _check(source, store)
+    _show_examples(store)
+    warnings = _warnings(reader, store)
+    for warning in warnings:
+        say(f"note: {warning}")
     splits = divide(store, rule)
     summary = ConvertSummary(
         source=source.where,
@@ -88,7 +92,7 @@ def _convert(
         splits=splits,
         met={name: count for name, count in store.counts.items() if count},
         written={},
-        warnings=_warnings(reader, store),
+        warnings=warnings,
     )
     _show(summary, store)
     if out is not None:
@@ -161,8 +165,8 @@ def _warnings(reader: Reader, store: Store) -> list[str]:
     return warnings
 
 
-def _show(summary: ConvertSummary, store: Store) -> None:
-    """The first judged queries with a passage, so that a person sees what was understood, then the counts."""
+def _show_examples(store: Store) -> None:
+    """The first judged queries with a passage, so that a person sees what was understood."""
     rows = store.ask(
         "SELECT j.query, q.text, j.doc, p.text, j.grade FROM judgements j JOIN queries q ON q.id = j.query "
         "JOIN passages p ON p.id = j.doc WHERE j.grade > 0 ORDER BY j.place LIMIT 3"
@@ -170,6 +174,9 @@ def _show(summary: ConvertSummary, store: Store) -> None:
     for query, text, doc, passage, grade in rows:
         say(f"  query {query}: {_short(text)}")
         say(f"    grade {grade}, passage {doc}: {_short(passage)}")
+
+
+def _show(summary: ConvertSummary, store: Store) -> None:
     say(
         f"{summary.passages} passages, {summary.queries} queries, {summary.judgements} judgements; "
         f"splits {summary.splits}"
@@ -178,8 +185,6 @@ def _show(summary: ConvertSummary, store: Store) -> None:
     say("judged queries: " + ", ".join(f"{split} {count}" for split, count in per_split))
     if summary.met:
         say(_counts(summary.met))
-    for warning in summary.warnings:
-        say(f"note: {warning}")
 
 
 def _short(text: str) -> str:

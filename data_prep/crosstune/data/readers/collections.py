@@ -79,7 +79,8 @@ class CollectionFiles:
         if not named and "beir qrels" in self.roles.values():
             raise InputError(f"{unnamed[0]}: train.tsv, dev.tsv or test.tsv was expected in qrels/")
         # Triples are made to train with: theirs is train where the others have splits and they say none.
-        return {**dict.fromkeys(triples, "train"), **_names(triples), **named} if named else {}
+        train: Split = "train"
+        return {**dict.fromkeys(triples, train), **_names(triples), **named} if named else {}
 
 
 def _names(paths: Sequence[Path]) -> dict[Path, Split]:
