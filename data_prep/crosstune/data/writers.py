@@ -36,8 +36,8 @@ def write_beir(store: Store, folder: Path, about: dict[str, Any]) -> dict[str, i
         if count:
             written[f"{split} judgements"] = count
             _write_qrels(store, split, folder / "qrels" / f"{split}.tsv")
-    for split in (*SPLITS, "unjudged"):
-        written |= _write_candidates(store, split, folder / CANDIDATES / f"{split}.trec")
+    for name in (*SPLITS, "unjudged"):
+        written |= _write_candidates(store, name, folder / CANDIDATES / f"{name}.trec")
     write_json(folder / COLLECTION_FILE, {"schema": COLLECTION_VERSION, **about})
     return written
 

@@ -51,7 +51,8 @@ def read_topics(path: Path) -> Iterator[Query]:
 
 def _blocks(path: Path) -> Iterator[tuple[str, str, str]]:
     """`(file:line, attributes, what stands between the tags)` of each topic."""
-    at, attributes, lines = "", "", None
+    at, attributes = "", ""
+    lines: list[str] | None = None
     for number, line in read_lines(path):
         rest = line
         while rest:
