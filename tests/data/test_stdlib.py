@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crosstune.data import build_stdlib, read_collection
+from crosstune.data import build_stdlib, prepare_collection, read_collection
 from crosstune.data.stdlib import first_sentence
 from crosstune.errors import InputError
 
@@ -140,3 +140,40 @@ def test_a_name_defined_twice_keeps_both(tmp_path: Path) -> None:
     )
     build_stdlib(tmp_path / "out", tmp_path)
     assert set(read_collection(tmp_path / "out").passages) == {"size.size", "size.size#2"}
+
+
+MIXED = '''def outer(x):
+    """Wrap the thing up. It takes a thing.
+
+      - and a list
+    """
+    def inner(y):
+        """Secret words inside. But these stay."""
+        return y
+    return inner
+
+def short(x): "Return it all. Or not."; return x
+'''
+
+
+def test_mixed_keeps_the_rest_of_each_docstring_and_no_query(tmp_path: Path) -> None:
+    (tmp_path / "outer.py").write_text(MIXED)
+    build_stdlib(tmp_path / "out", tmp_path, mode="mixed")
+    collection = read_collection(tmp_path / "out")
+    outer = collection.passages["outer.outer"]
+    assert outer.startswith('def outer(x):\n    """It takes a thing.\n')
+    assert "- and a list" in outer
+    assert '        """But these stay."""\n        return y' in outer
+    assert "Or not." in collection.passages["outer.short"]
+    for query in collection.queries.values():
+        assert not any(query in passage for passage in collection.passages.values()), query
+
+
+def test_stdlib_alone_means_code(tmp_path: Path) -> None:
+    folders = [
+        prepare_collection(spec, tmp_path / str(n)) for n, spec in enumerate(("stdlib", "stdlib:code"))
+    ]
+    code, same = ((folder / "corpus.jsonl").read_bytes() for folder in folders)
+    mixed = (prepare_collection("stdlib:mixed", tmp_path / "m") / "corpus.jsonl").read_bytes()
+    assert code == same
+    assert len(mixed) > len(code)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
-from crosstune.errors import InputError
+from crosstune.errors import InputError, MissingExtra
+
+COMPRESSED = (".gz", ".zst")
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
 @contextmanager
@@ -71,17 +77,40 @@ def write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> None:
             handle.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yields `(line number from 1, line without its end)`.
+def open_binary(path: Path) -> IO[bytes]:
+    """The bytes of a file, unpacked when its first bytes are those of gzip or zstd."""
+    with path.open("rb") as handle:
+        start = handle.read(4)
+    if start.startswith(_GZIP):
+        return cast("IO[bytes]", gzip.open(path))
+    if start != _ZSTD:
+        return path.open("rb")
+    try:
+        import pyarrow
+    except ModuleNotFoundError:
+        raise MissingExtra(f"{path}: reading .zst", "train") from None
+    return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
 
-    Raises `InputError` when the file is missing, unreadable, a folder or not UTF-8 (with the line).
+
+def find_file(path: Path) -> Path:
+    """`path` itself, or its `.gz` or `.zst` when only that is there."""
+    packed = (path.with_name(path.name + suffix) for suffix in COMPRESSED)
+    return path if path.exists() else next((p for p in packed if p.exists()), path)
+
+
+def read_lines(path: Path, *, keep_ends: bool = False) -> Iterator[tuple[int, str]]:
+    """Yields `(line number from 1, line without its end)`; `.gz` and `.zst` are unpacked on the way.
+
+    Raises `InputError` when the file is missing, unreadable, a folder, not UTF-8 or a compressed file that
+    is cut or damaged (with the line).
     """
     number = 0
     try:
-        with path.open("rb") as handle:
+        with open_binary(path) as handle:
             for number, raw in enumerate(handle, start=1):
                 line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
-                yield number, line.decode("utf-8").rstrip("\r\n")
+                text = line.decode("utf-8")
+                yield number, text if keep_ends else text.rstrip("\r\n")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -92,6 +121,13 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise InputError(
             f"{path}:{number}: not valid UTF-8 (byte {error.start + 1} of the line: {error.reason}); "
             "convert the file to UTF-8"
+        ) from None
+    except (EOFError, gzip.BadGzipFile, zlib.error, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise InputError(
+            f"{path}:{number + 1}: the compressed file is cut or damaged from here on ({error}); a download "
+            "or copy broke off: fetch it again"
         ) from None
 
 

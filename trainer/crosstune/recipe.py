@@ -28,7 +28,7 @@ class Recipe(Settings):
 
     name: str = Field(pattern=r"^[\w.-]+$", description="name of the run folder below runs/")
     seed: int = Field(13, ge=0, lt=2**32, description="of every draw")
-    collection: str = Field(description="stdlib, or beir:PATH")
+    collection: str = Field(description="stdlib, beir:PATH, or KIND:PATH that crosstune convert reads")
     model: str = Field(description="package:NAME/FOLDER, hub:NAME or a folder")
     first_stage: Bm25Settings = Bm25Settings()
     mine: MiningSettings = MiningSettings()

@@ -38,9 +38,11 @@ class Pipeline:
 
     def stages(self) -> list[Stage]:
         """All stages; the fingerprint of each takes in those of the stages before it."""
+        from crosstune.data import collection_digest
+
         recipe = self.recipe
         settings: dict[StageName, object] = {
-            "collection": [recipe.collection, _source_digest(recipe.collection)],
+            "collection": [recipe.collection, collection_digest(recipe.collection, recipe.seed)],
             "retrieve": recipe.first_stage.model_dump(),
             "mine": [recipe.mine.model_dump(), recipe.seed, *_mining_inputs(recipe)],
             "train": [recipe.train.model_dump(exclude={"wandb"}), recipe.seed, _model_digest(recipe.model)],
@@ -65,7 +67,7 @@ class Pipeline:
     def _collection(self, out: Path) -> None:
         from crosstune.data import prepare_collection, read_collection
 
-        path = prepare_collection(self.recipe.collection, out / "beir")
+        path = prepare_collection(self.recipe.collection, out / "beir", self.recipe.seed)
         collection = read_collection(path)
         write_json(
             out / "source.json",
@@ -209,16 +211,6 @@ class Pipeline:
     def _candidates(self, split: Split) -> Run:
         path = self.folder.candidates(split)
         return read_run(path) if path.is_file() else {}
-
-
-def _source_digest(spec: str) -> str:
-    """What the collection is made from: the Python version, or the bytes of the user's files."""
-    import sys
-
-    if spec == "stdlib":
-        return sys.version
-    folder = Path(spec.removeprefix("beir:")).expanduser()
-    return sha256_folder(folder) if folder.is_dir() else ""
 
 
 def _mining_inputs(recipe: Recipe) -> list[object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,24 @@ def write_run(path: Path, run: Run, tag: str) -> None:
 def read_run(path: Path) -> Run:
     """Reads a TREC run; the score decides and not the rank column.
 
-    Raises `InputError` with file and line for a line without six columns, a score that is not a
-    finite number, or a document that is listed twice for one query.
+    Raises `InputError` with file and line for what `read_run_lines` refuses, and for a document that is
+    listed twice for one query.
     """
     run: Run = {}
+    for number, query_id, doc_id, score in read_run_lines(path):
+        scores = run.setdefault(query_id, {})
+        if doc_id in scores:
+            raise InputError(f"{path}:{number}: document {doc_id!r} is listed twice for query {query_id!r}")
+        scores[doc_id] = score
+    return run
+
+
+def read_run_lines(path: Path) -> Iterator[tuple[int, str, str, float]]:
+    """Streams a TREC run: `(line number, query id, document id, score)`.
+
+    Raises `InputError` with file and line for a line without six columns and a score that is not a finite
+    number.
+    """
     for number, line in read_lines(path):
         columns = line.split()
         if not columns:
@@ -44,8 +59,4 @@ def read_run(path: Path) -> Run:
             score = math.nan
         if not math.isfinite(score):
             raise InputError(f"{path}:{number}: score {text!r} is not a finite number")
-        scores = run.setdefault(query_id, {})
-        if doc_id in scores:
-            raise InputError(f"{path}:{number}: document {doc_id!r} is listed twice for query {query_id!r}")
-        scores[doc_id] = score
-    return run
+        yield number, query_id, doc_id, score

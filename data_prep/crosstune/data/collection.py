@@ -2,27 +2,60 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
+from crosstune.data.convert import convert, source_digest
+from crosstune.data.readers import FORMATS, Source, parse_source
+from crosstune.data.readers.beir import read_corpus, read_qrels, read_queries
+from crosstune.data.readers.records import Passage, Query
+from crosstune.data.schema import COLLECTION_FILE, COLLECTION_VERSION, check_folder
+from crosstune.data.splits import SplitRule
+from crosstune.data.stdlib import StdlibMode, build_stdlib
 from crosstune.errors import InputError
-from crosstune.files import read_jsonl, read_lines
+from crosstune.files import find_file, sha256_folder
 from crosstune.records import SPLITS, Collection, Qrels, Split
 
 LONG_DOCUMENT_CHARACTERS = 1_000_000
 
 
-def prepare_collection(spec: str, folder: Path) -> Path:
-    """The BEIR folder behind `stdlib` (built into `folder`) or `beir:PATH` (used where it is)."""
-    kind, _, name = spec.partition(":")
-    if spec == "stdlib":
-        from crosstune.data.stdlib import build_stdlib
+STDLIB_MODES: dict[str, StdlibMode] = {"stdlib": "code", "stdlib:code": "code", "stdlib:mixed": "mixed"}
 
-        build_stdlib(folder)
+
+def prepare_collection(spec: str, folder: Path, seed: int = 13) -> Path:
+    """The BEIR folder behind `spec`: `stdlib`, `stdlib:code` or `stdlib:mixed` (built into `folder`),
+    `beir:PATH` (used where it is), or another source that `crosstune convert` reads (converted into `folder`;
+    what has no splits is divided by `seed`)."""
+    if spec in STDLIB_MODES:
+        build_stdlib(folder, mode=STDLIB_MODES[spec])
         return folder
-    if kind == "beir" and name:
-        return Path(name).expanduser()
-    raise InputError(f"collection {spec!r} is not known; give stdlib or beir:PATH")
+    source = _source(spec)
+    if source.kind == "beir":
+        return source.path
+    convert(spec, folder, rule=SplitRule(seed=seed))
+    return folder
+
+
+def collection_digest(spec: str, seed: int) -> str:
+    """What the collection is made from: the Python version, or the bytes of the user's files."""
+    if spec in STDLIB_MODES:
+        return sys.version
+    source = _source(spec)
+    if source.kind == "beir":
+        return sha256_folder(source.path) if source.path.is_dir() else ""
+    return f"{source_digest(source)} {seed}"
+
+
+def _source(spec: str) -> Source:
+    kind, colon, where = spec.partition(":")
+    if not colon or not where or kind not in (*FORMATS, "auto"):
+        raise InputError(
+            f"collection {spec!r} is not known; give stdlib or beir:PATH, or KIND:PATH with a kind that "
+            f"crosstune convert reads: {', '.join((*FORMATS, 'auto'))}"
+        )
+    return parse_source(spec, FORMATS)
 
 
 def read_collection(folder: Path) -> Collection:
@@ -36,87 +69,57 @@ def read_collection(folder: Path) -> Collection:
         raise InputError(
             f"{folder}: no such folder; a BEIR folder (corpus.jsonl, queries.jsonl, qrels/) was expected"
         )
+    check_folder(folder, COLLECTION_FILE, COLLECTION_VERSION)
     counts: Counter[str] = Counter()
-    passages = _texts(folder / "corpus.jsonl", "document", counts)
-    queries = _texts(folder / "queries.jsonl", "query", counts)
+    passages = _texts(read_corpus(find_file(folder / "corpus.jsonl")), "document", counts)
+    queries = _texts(read_queries(find_file(folder / "queries.jsonl")), "query", counts)
     qrels: dict[Split, Qrels] = {}
     for split in SPLITS:
-        path = folder / "qrels" / f"{split}.tsv"
+        path = find_file(folder / "qrels" / f"{split}.tsv")
         if path.exists():
-            qrels[split] = _qrels(path, queries, passages, counts)
+            qrels[split] = _qrels(path, split, queries, passages, counts)
     if not qrels:
         raise InputError(f"{folder / 'qrels'}: none of train.tsv, dev.tsv and test.tsv is there")
     return Collection(folder.name, passages, queries, qrels, dict(counts))
 
 
-def _texts(path: Path, kind: str, counts: Counter[str]) -> dict[str, str]:
+def _texts(records: Iterable[Passage | Query], kind: str, counts: Counter[str]) -> dict[str, str]:
     texts: dict[str, str] = {}
-    lines: dict[str, int] = {}
-    for number, row in read_jsonl(path):
-        identifier, text, title = row.get("_id"), row.get("text"), row.get("title") or ""
-        if not isinstance(identifier, str) or not identifier or len(identifier.split()) != 1:
-            raise InputError(
-                f'{path}:{number}: "_id" is {identifier!r}; a string without spaces was expected'
-            )
-        if not isinstance(text, str) or not isinstance(title, str):
-            found = "missing" if "text" not in row else f"{type(text).__name__}"
-            raise InputError(f'{path}:{number}: "text" (or "title") is no string: text is {found}')
+    lines: dict[str, str] = {}
+    for record in records:
+        identifier = record.doc_id if isinstance(record, Passage) else record.query_id
+        title = record.title if isinstance(record, Passage) else ""
         if identifier in lines:
             raise InputError(
-                f"{path}:{number}: id {identifier!r} is already on line {lines[identifier]}; ids are unique"
+                f"{record.at}: id {identifier!r} is already on line {lines[identifier]}; ids are unique"
             )
-        lines[identifier] = number
-        texts[identifier] = f"{title} {text}".strip()
-        if not _encodable(identifier + texts[identifier]):
-            raise InputError(
-                f"{path}:{number}: holds half of a surrogate pair (\\ud800 to \\udfff), which no UTF-8 text "
-                "can; the tool that wrote it cut a text inside a character. Remove or repair it"
-            )
+        lines[identifier] = record.at.rpartition(":")[2]
+        texts[identifier] = f"{title} {record.text}".strip()
         if not texts[identifier]:
             counts[f"empty_{kind}"] += 1
-        if len(text) > LONG_DOCUMENT_CHARACTERS:
+        if len(record.text) > LONG_DOCUMENT_CHARACTERS:
             counts[f"{kind}_over_1_MB"] += 1
-    if not texts:
-        raise InputError(f"{path}: is empty; one JSON object with _id and text a line was expected")
     return texts
 
 
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _qrels(path: Path, queries: dict[str, str], passages: dict[str, str], counts: Counter[str]) -> Qrels:
+def _qrels(
+    path: Path, split: Split, queries: dict[str, str], passages: dict[str, str], counts: Counter[str]
+) -> Qrels:
     qrels: Qrels = {}
     unknown: Counter[str] = Counter()
-    for number, line in read_lines(path):
-        columns = line.split("\t")
-        if not line.strip() or (number == 1 and columns[0] == "query-id"):
-            continue
-        if len(columns) != 3:
-            raise InputError(
-                f"{path}:{number}: found {len(columns)} tab-separated columns; query-id, corpus-id and score "
-                "were expected" + (" (a TREC qrels file has 4)" if len(line.split()) == 4 else "")
-            )
-        query_id, doc_id, text = (column.strip() for column in columns)
-        try:
-            grade = int(text)
-        except ValueError:
-            raise InputError(f"{path}:{number}: grade {text!r} is not an integer") from None
+    for judgement in read_qrels(path):
+        query_id, doc_id, grade = judgement.query_id, judgement.doc_id, judgement.grade
         if query_id not in queries:
             unknown["unknown_query"] += 1
         elif doc_id not in passages:
             unknown["unknown_document"] += 1
         elif qrels.setdefault(query_id, {}).setdefault(doc_id, grade) != grade:
             raise InputError(
-                f"{path}:{number}: query {query_id!r} and document {doc_id!r} are judged twice, "
+                f"{judgement.at}: query {query_id!r} and document {doc_id!r} are judged twice, "
                 f"{qrels[query_id][doc_id]} and {grade}"
             )
     for reason, count in unknown.items():
-        counts[f"{path.stem}_judgements_of_{reason}"] = count
+        counts[f"{split}_judgements_of_{reason}"] = count
     if not qrels:
         raise InputError(
             f"{path}: no judgement is left ({unknown['unknown_query']} name queries that are not in "
@@ -125,5 +128,5 @@ def _qrels(path: Path, queries: dict[str, str], passages: dict[str, str], counts
         )
     without = sum(all(grade <= 0 for grade in judged.values()) for judged in qrels.values())
     if without:
-        counts[f"{path.stem}_queries_without_positive"] = without
+        counts[f"{split}_queries_without_positive"] = without
     return qrels

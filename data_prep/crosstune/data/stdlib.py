@@ -1,7 +1,8 @@
 """The embedded collection: code search over the running Python's own standard library.
 
-A documented function's first docstring sentence is the query, its source without that docstring the
-passage. Sources are parsed with `ast`; nothing is imported or executed.
+A documented function's first docstring sentence is the query. The passage is its source: without its
+docstring (`code`), or with the rest of it (`mixed`), as people search code that is documented. Sources
+are parsed with `ast`; nothing is imported or executed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
+from crosstune.data.schema import COLLECTION_FILE, COLLECTION_VERSION
 from crosstune.errors import InputError
 from crosstune.files import staged_folder, write_json, write_jsonl, write_text
 from crosstune.progress import say
@@ -37,6 +40,7 @@ _BOILER_PLATE = re.compile(
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z(`'\"*])")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+StdlibMode = Literal["code", "mixed"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class CodePair:
     passage: str
 
 
-def build_stdlib(folder: Path, library: Path | None = None) -> dict[str, int]:
+def build_stdlib(folder: Path, library: Path | None = None, mode: StdlibMode = "code") -> dict[str, int]:
     """Writes the collection as a BEIR folder and returns what was kept and dropped, by name.
 
     Deterministic for one Python version. No top-level module is in two splits. `library` is where the
@@ -62,7 +66,7 @@ def build_stdlib(folder: Path, library: Path | None = None) -> dict[str, int]:
             "missing or packed. Use a Python with its sources, for example Debian's libpython3-stdlib"
         )
     counts: Counter[str] = Counter()
-    pairs = _without_duplicates(_collect(root, counts), counts)
+    pairs = _without_duplicates(_collect(root, mode, counts), counts)
     split_of = _split_modules(Counter(pair.module for pair in pairs))
     counts["kept"] = len(pairs)
     with staged_folder(folder) as out:
@@ -74,12 +78,18 @@ def build_stdlib(folder: Path, library: Path | None = None) -> dict[str, int]:
             if lines:
                 text = "\n".join(["query-id\tcorpus-id\tscore", *lines]) + "\n"
                 write_text(out / "qrels" / f"{split}.tsv", text)
-        write_json(out / "collection.json", {"python": sys.version.split()[0], "counts": dict(counts)})
+        about = {
+            "schema": COLLECTION_VERSION,
+            "python": sys.version.split()[0],
+            "mode": mode,
+            "counts": counts,
+        }
+        write_json(out / COLLECTION_FILE, about)
     say("  " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items()))
     return dict(counts)
 
 
-def _collect(root: Path, counts: Counter[str]) -> Iterator[CodePair]:
+def _collect(root: Path, mode: StdlibMode, counts: Counter[str]) -> Iterator[CodePair]:
     for path in _sources(root, counts):
         inner = path.relative_to(root).with_suffix("")
         try:
@@ -93,7 +103,7 @@ def _collect(root: Path, counts: Counter[str]) -> Iterator[CodePair]:
         lines = source.split("\n")  # the lines that ast counts: a form feed is none
         name = ".".join(inner.parts).removesuffix(".__init__")
         for qualified, function in _functions(tree, name):
-            pair = _pair(qualified, inner.parts[0], function, lines, counts)
+            pair = _pair(qualified, inner.parts[0], function, lines, mode, counts)
             if pair:
                 yield pair
 
@@ -121,7 +131,7 @@ def _functions(node: ast.AST, prefix: str) -> Iterator[tuple[str, Function]]:
 
 
 def _pair(
-    name: str, module: str, function: Function, lines: list[str], counts: Counter[str]
+    name: str, module: str, function: Function, lines: list[str], mode: StdlibMode, counts: Counter[str]
 ) -> CodePair | None:
     docstring = ast.get_docstring(function)
     if not docstring:
@@ -137,7 +147,7 @@ def _pair(
     if len(function.body) == 1:
         counts["nothing_but_a_docstring"] += 1
         return None
-    return CodePair(name, module, query, _source_without_docstrings(function, lines))
+    return CodePair(name, module, query, _passage(function, lines, mode))
 
 
 def first_sentence(docstring: str) -> str:
@@ -146,21 +156,37 @@ def first_sentence(docstring: str) -> str:
     return _SENTENCE_END.split(paragraph)[0]
 
 
-def _source_without_docstrings(function: Function, lines: list[str]) -> str:
-    """The source without its docstring, and without those of functions inside: each is a query as well."""
-    dropped: set[int] = set()
+def _passage(function: Function, lines: list[str], mode: StdlibMode) -> str:
+    """The source without the queries in it: its own, and those of functions inside, each a query as well."""
+    replaced: dict[int, list[str]] = {}
     for inner in _documented(function):
         text, after = inner.body[:2]
+        rest = _rest(inner) if mode == "mixed" else ""
         end = text.end_lineno or text.lineno
         if text.lineno == inner.lineno or after.lineno == end:
             # In `def f(): "..."; return 1` the docstring shares its line with code.
-            bare = copy.deepcopy(function)
-            for node in _documented(bare):
-                del node.body[0]
-            return ast.unparse(bare)
-        dropped.update(range(text.lineno, end + 1))
+            return _unparsed(function, mode)
+        replaced.update({number: [] for number in range(text.lineno, end + 1)})
+        if rest:
+            replaced[text.lineno] = textwrap.indent(f'"""{rest}"""', " " * text.col_offset).split("\n")
     numbers = range(function.lineno, (function.end_lineno or function.lineno) + 1)
-    return textwrap.dedent("\n".join(lines[n - 1] for n in numbers if n not in dropped)).strip()
+    kept = [line for n in numbers for line in replaced.get(n, [lines[n - 1]])]
+    return textwrap.dedent("\n".join(kept)).strip()
+
+
+def _unparsed(function: Function, mode: StdlibMode) -> str:
+    bare = copy.deepcopy(function)
+    for node in _documented(bare):
+        rest = _rest(node) if mode == "mixed" else ""
+        node.body[:1] = [ast.Expr(ast.Constant(rest))] if rest else []
+    return ast.unparse(ast.fix_missing_locations(bare))
+
+
+def _rest(function: Function) -> str:
+    """The docstring after its first sentence."""
+    docstring = ast.get_docstring(function) or ""
+    words = len(first_sentence(docstring).split())
+    return re.sub(rf"^\s*(?:\S+\s*){{{words}}}", "", docstring).strip()
 
 
 def _documented(function: Function) -> list[Function]:

@@ -12,6 +12,7 @@ from crosstune.data.mining.answers import Answers, read_answers
 from crosstune.data.mining.draw import Drawer
 from crosstune.data.mining.judge import QueryJudge, Teacher
 from crosstune.data.mining.ledger import LEDGER, REASONS, LedgerWriter, ledger_writer
+from crosstune.data.schema import GROUPS_FILE, GROUPS_VERSION, check_folder
 from crosstune.data.settings import MiningSettings
 from crosstune.errors import InputError
 from crosstune.files import write_json
@@ -162,6 +163,7 @@ def read_groups(folder: Path) -> list[Group]:
 
     if not (folder / "groups").is_dir():
         raise InputError(f"{folder / 'groups'}: no such folder; run crosstune mine first")
+    check_folder(folder, GROUPS_FILE, GROUPS_VERSION)
     return [Group(**row) for row in load_from_disk(folder / "groups")]
 
 

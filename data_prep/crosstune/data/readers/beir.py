@@ -1,0 +1,63 @@
+"""BEIR folders: `corpus.jsonl`, `queries.jsonl`, `qrels/{train,dev,test}.tsv`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from crosstune.data.readers.ids import check_id, check_text, parse_grade
+from crosstune.data.readers.records import Judgement, Passage, Query
+from crosstune.errors import InputError
+from crosstune.files import read_jsonl, read_lines
+from crosstune.records import Split
+
+_OWN = {"_id", "title", "text"}
+
+
+def read_corpus(path: Path) -> Iterator[Passage]:
+    """Raises `InputError` with file and line for what is no passage, and for an empty file."""
+    for at, row in _rows(path):
+        more = {name: value for name, value in row.items() if name not in _OWN} or None
+        yield Passage(row["_id"], row["text"], at, row.get("title") or "", more)
+
+
+def read_queries(path: Path) -> Iterator[Query]:
+    """Raises `InputError` with file and line for what is no query, and for an empty file."""
+    for at, row in _rows(path):
+        more = {name: value for name, value in row.items() if name not in {"_id", "text"}} or None
+        yield Query(row["_id"], row["text"], at, more)
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    empty = True
+    for number, row in read_jsonl(path):
+        empty, at = False, f"{path}:{number}"
+        text, title = row.get("text"), row.get("title") or ""
+        identifier = check_id(row.get("_id"), '"_id"', at)
+        if not isinstance(text, str) or not isinstance(title, str):
+            found = "missing" if "text" not in row else f"{type(text).__name__}"
+            raise InputError(f'{at}: "text" (or "title") is no string: text is {found}')
+        check_text(identifier + title + text, at)
+        yield at, row
+    if empty:
+        raise InputError(f"{path}: is empty; one JSON object with _id and text a line was expected")
+
+
+def read_qrels(path: Path, split: Split | None = None) -> Iterator[Judgement]:
+    """Lines of `query-id corpus-id score` between tabs, with or without that header.
+
+    Raises `InputError` with file and line for another number of columns and a grade that is no integer.
+    """
+    for number, line in read_lines(path):
+        columns = line.split("\t")
+        if not line.strip() or (number == 1 and columns[0] == "query-id"):
+            continue
+        at = f"{path}:{number}"
+        if len(columns) != 3:
+            raise InputError(
+                f"{at}: found {len(columns)} tab-separated columns; query-id, corpus-id and score "
+                "were expected" + (" (a TREC qrels file has 4)" if len(line.split()) == 4 else "")
+            )
+        query_id, doc_id, grade = (column.strip() for column in columns)
+        yield Judgement(query_id, doc_id, parse_grade(grade, at), at, split)

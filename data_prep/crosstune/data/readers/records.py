@@ -1,0 +1,129 @@
+"""What readers yield: small records, one at a time, each with the place that it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from crosstune.records import Split
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """`more`: fields of a BEIR line besides id, title and text; they are written as they came."""
+
+    doc_id: str
+    text: str
+    at: str
+    title: str = ""
+    more: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    query_id: str
+    text: str
+    at: str
+    more: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`split` is None where the input has none."""
+
+    query_id: str
+    doc_id: str
+    grade: int
+    at: str
+    split: Split | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A document that a first stage returned for a query."""
+
+    query_id: str
+    doc_id: str
+    score: float
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdGroup:
+    """A training row by ids: the texts come from the passages and queries of the same input."""
+
+    query_id: str
+    doc_ids: Sequence[str]
+    labels: Sequence[int]
+    at: str
+    split: Split | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A training row with its texts.
+
+    Ids that the input does not give are None, and made from the text. `listed`: the row is a ranked list
+    that belongs together; otherwise each of its positives makes a group with its negatives. The three lists
+    after `docs` are as long as it.
+    """
+
+    query: str
+    docs: Sequence[str]
+    labels: Sequence[int]
+    at: str
+    query_id: str | None = None
+    doc_ids: Sequence[str] | None = None
+    first_stage_scores: Sequence[float | None] | None = None
+    teacher_scores: Sequence[float | None] | None = None
+    listed: bool = False
+    split: Split | None = None
+
+
+Record = Passage | Query | Judgement | Candidate | IdGroup | Example
+
+
+class Reader(Protocol):
+    """One input, opened: `records` streams it from its beginning on each call.
+
+    `format`: its name in `docs/data.md`; `files`: what is read, for the person watching; `notes`: what there
+    is to know about the reading, a line each, complete once `records` is exhausted.
+    """
+
+    @property
+    def format(self) -> str: ...
+
+    @property
+    def files(self) -> Sequence[str]: ...
+
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+    def records(self) -> Iterator[Record]: ...
+
+
+_SPLIT_WORDS: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "dev": "dev",
+    "val": "dev",
+    "valid": "dev",
+    "validation": "dev",
+    "test": "test",
+    "eval": "test",
+}
+
+
+def split_named(name: str) -> Split | None:
+    """The split that a file or split name speaks of: `qrels.dev.small.tsv` -> dev, `validation` -> dev."""
+    import re
+
+    words = re.findall(r"[a-z]+", Path(name).name.lower())
+    return next((_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS), None)
+
+
+def show_names(names: Sequence[str], most: int = 8) -> str:
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -1,0 +1,166 @@
+"""Splits: kept where the input has them, drawn by query where it has none."""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from crosstune.data.store import Store
+from crosstune.errors import InputError
+from crosstune.progress import progress, say
+
+NEAR = 0.9
+MOST_QUERIES = 2000
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How queries are divided when the input does not say.
+
+    `dev`, `test`: shares of the judged queries, of which no more than `MOST_QUERIES` are drawn for each.
+    `disjoint_positives`: queries that share a positive go to the same split too, and not only queries of
+    nearly the same words.
+    """
+
+    dev: float = 0.1
+    test: float = 0.1
+    seed: int = 13
+    disjoint_positives: bool = False
+
+
+def divide(store: Store, rule: SplitRule) -> str:
+    """Gives every judgement and row its split; returns in words how. What is drawn depends on the seed, the
+    queries and their ids alone.
+
+    Raises `InputError` when only some judgements have a split, and when there are too few queries.
+    """
+    named = store.number("SELECT count(*) FROM judgements WHERE split != ''")
+    loose = [at for (at,) in store.ask("SELECT at FROM judgements WHERE split = '' LIMIT 1")]
+    if not loose:
+        return "kept as the input has them"
+    if named:
+        raise InputError(
+            f"{loose[0]}: belongs to no split, other judgements do; put train, dev or test in the file's name"
+        )
+    chosen = _draw(store, rule)
+    store.connection.execute("CREATE TABLE chosen (query TEXT PRIMARY KEY, split TEXT)")
+    store.connection.executemany("INSERT INTO chosen VALUES (?, ?)", chosen.items())
+    for table in ("judgements", "rows"):
+        store.connection.execute(
+            f"UPDATE {table} SET split = coalesce("
+            f"(SELECT split FROM chosen WHERE chosen.query = {table}.query), 'train')"
+        )
+    beside = " and queries that share a positive" if rule.disjoint_positives else ""
+    return f"drawn by query with seed {rule.seed}, near-equal queries{beside} on one side"
+
+
+def _draw(store: Store, rule: SplitRule) -> dict[str, str]:
+    """The queries of dev and test; all others are of train."""
+    judged = sorted(q for (q,) in store.ask("SELECT DISTINCT query FROM judgements WHERE grade > 0"))
+    wanted = {name: _size(share, len(judged)) for name, share in (("dev", rule.dev), ("test", rule.test))}
+    if len(judged) <= sum(wanted.values()):
+        raise InputError(
+            f"{len(judged)} queries with a positive are too few for {wanted['dev']} of dev and "
+            f"{wanted['test']} of test beside those of train; lower --dev and --test (0 puts all in train)"
+        )
+    near = _Neighbours(store, rule.disjoint_positives)
+    chosen: dict[str, str] = {}
+    left_in_train: set[str] = set()
+    order = random.Random(rule.seed).sample(judged, len(judged))
+    with progress("split, queries", sum(wanted.values())) as advance:
+        for split, size in wanted.items():
+            filled = 0
+            for query in order:
+                if filled >= size:
+                    break
+                if query in chosen or query in left_in_train:
+                    continue
+                together = near.all_of(query, most=max(1, size - filled))
+                if together is None:
+                    left_in_train.add(query)
+                    continue
+                chosen.update(dict.fromkeys(together, split))
+                filled += len(together)
+                advance(len(together))
+            if filled < size:
+                say(f"  {split}: {filled} queries instead of {size}; the others belong together in train")
+            if size and not filled:
+                raise InputError(
+                    f"no query can be set aside for {split}: all of them belong together (near-equal texts"
+                    + (
+                        ", shared positives; try without --disjoint-positives)"
+                        if rule.disjoint_positives
+                        else ")"
+                    )
+                )
+    return chosen
+
+
+def _size(share: float, queries: int) -> int:
+    return min(max(round(share * queries), 1), MOST_QUERIES) if share else 0
+
+
+class _Neighbours:
+    """Which queries belong together: near-equal texts (indel similarity of 0.9 of the words in lower case, as
+    the report's leakage check compares them) and, if asked, a positive in common."""
+
+    def __init__(self, store: Store, positives: bool) -> None:
+        self._store = store
+        self._positives = positives
+        if positives:
+            store.connection.execute("CREATE INDEX by_doc ON judgements (doc, query) WHERE grade > 0")
+        texts = store.ask(
+            "SELECT id, text FROM queries WHERE id IN (SELECT query FROM judgements WHERE grade > 0)"
+        )
+        self._texts = {query: _normal(text) for query, text in texts}
+        self._by_length = sorted(self._texts, key=lambda query: (len(self._texts[query]), query))
+        self._sorted_texts = [self._texts[query] for query in self._by_length]
+        self._lengths = [len(text) for text in self._sorted_texts]
+
+    def all_of(self, query: str, most: int) -> set[str] | None:
+        """The query with all that belong with it, directly or through others; None when more than `most`."""
+        found, waiting = {query}, deque([query])
+        while waiting:
+            for other in self._beside(waiting.popleft()):
+                if other not in found:
+                    found.add(other)
+                    waiting.append(other)
+            if len(found) > most:
+                return None
+        return found
+
+    def _beside(self, query: str) -> Iterable[str]:
+        from rapidfuzz import process
+        from rapidfuzz.distance import Indel
+
+        if query in self._texts:
+            text = self._texts[query]
+            # Of two texts with similarity s the shorter has at least s / (2 - s) of the longer's length.
+            ratio = NEAR / (2 - NEAR)
+            first = bisect_left(self._lengths, int(len(text) * ratio))
+            last = bisect_right(self._lengths, int(len(text) / ratio) + 1)
+            for _, _, place in process.extract(
+                text,
+                self._sorted_texts[first:last],
+                scorer=Indel.normalized_similarity,
+                processor=None,
+                score_cutoff=NEAR,
+                limit=None,
+            ):
+                yield self._by_length[first + place]
+        if self._positives:
+            yield from (
+                other
+                for (other,) in self._store.ask(
+                    "SELECT DISTINCT b.query FROM judgements a JOIN judgements b ON a.doc = b.doc "
+                    "WHERE a.query = ? AND a.grade > 0 AND b.grade > 0",
+                    query,
+                )
+            )
+
+
+def _normal(text: str) -> str:
+    return " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())

@@ -1,0 +1,213 @@
+"""Writing what a conversion gathered: a BEIR folder, or training groups."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from crosstune.data.schema import COLLECTION_FILE, COLLECTION_VERSION, GROUPS_FILE, GROUPS_VERSION
+from crosstune.data.store import Store
+from crosstune.errors import InputError
+from crosstune.files import write_json, write_jsonl
+from crosstune.records import SPLITS, Group
+
+CANDIDATES = "candidates"
+
+
+def write_beir(store: Store, folder: Path, about: dict[str, Any]) -> dict[str, int]:
+    """Writes corpus, queries and qrels in the order of the input, `candidates/{split}.trec` when the input
+    has a first stage's candidates, and `collection.json`; returns what was written, by name."""
+    passages = store.ask("SELECT id, title, text, more FROM passages ORDER BY place")
+    write_jsonl(
+        folder / "corpus.jsonl",
+        ({"_id": i, "title": title, "text": text, **_more(more)} for i, title, text, more in passages),
+    )
+    queries = store.ask("SELECT id, text, more FROM queries ORDER BY place")
+    write_jsonl(
+        folder / "queries.jsonl", ({"_id": i, "text": text, **_more(more)} for i, text, more in queries)
+    )
+    written = {}
+    for split in SPLITS:
+        count = store.number("SELECT count(*) FROM judgements WHERE split = ?", split)
+        if count:
+            written[f"{split} judgements"] = count
+            _write_qrels(store, split, folder / "qrels" / f"{split}.tsv")
+    for name in (*SPLITS, "unjudged"):
+        written |= _write_candidates(store, name, folder / CANDIDATES / f"{name}.trec")
+    write_json(folder / COLLECTION_FILE, {"schema": COLLECTION_VERSION, **about})
+    return written
+
+
+def _more(more: str | None) -> dict[str, Any]:
+    return dict(json.loads(more)) if more else {}
+
+
+def _write_qrels(store: Store, split: str, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", encoding="utf-8") as handle:
+        handle.write("query-id\tcorpus-id\tscore\n")
+        rows = store.ask("SELECT query, doc, grade FROM judgements WHERE split = ? ORDER BY place", split)
+        handle.writelines(f"{query}\t{doc}\t{grade}\n" for query, doc, grade in rows)
+
+
+def _write_candidates(store: Store, split: str, path: Path) -> dict[str, int]:
+    belongs = "IN (SELECT query FROM judgements WHERE split = ?)"
+    if split == "unjudged":
+        belongs = "NOT IN (SELECT query FROM judgements WHERE split != ?)"
+    rows = store.ask(
+        "SELECT query, doc, row_number() OVER (PARTITION BY query ORDER BY score DESC, doc DESC), score "
+        f"FROM candidates WHERE query {belongs} ORDER BY query, score DESC, doc DESC",
+        split,
+    )
+    count = 0
+    for query, doc, rank, score in rows:
+        if not count:
+            path.parent.mkdir(exist_ok=True)
+            handle = path.open("w", encoding="utf-8")
+        count += 1
+        handle.write(f"{query} Q0 {doc} {rank} {score!r} input\n")
+    if count:
+        handle.close()
+    return {f"{split} candidates": count} if count else {}
+
+
+def write_groups(store: Store, folder: Path, about: dict[str, Any]) -> dict[str, int]:
+    """Writes `groups/` of train, `dev/groups/` and `test/groups/` where there are any, and `groups.json`.
+
+    Raises `InputError` when no positive has a judged negative beside it.
+    """
+    from datasets import Dataset, Features, List, Value, disable_progress_bars
+    from datasets.arrow_writer import ArrowWriter
+
+    disable_progress_bars()
+    texts, numbers = List(Value("string")), List(Value("float64"))
+    features = Features(
+        {
+            "query_id": Value("string"),
+            "query": Value("string"),
+            "doc_ids": texts,
+            "docs": texts,
+            "labels": List(Value("int64")),
+            "first_stage_scores": numbers,
+            "teacher_scores": numbers,
+        }
+    )
+    written: dict[str, int] = {}
+    maker = _GroupMaker(store)
+    for split in SPLITS:
+        stream = folder / f"{split}.arrow"
+        with ArrowWriter(path=str(stream), features=features) as writer:
+            count = 0
+            for group in maker.groups(split):
+                writer.write(asdict(group))
+                count += 1
+            if count:
+                writer.finalize()
+                target = folder / "groups" if split == "train" else folder / split / "groups"
+                Dataset.from_file(str(stream)).save_to_disk(target)
+                written[f"{split} groups"] = count
+        stream.unlink(missing_ok=True)
+    if not written:
+        raise InputError(
+            "there is no group to write: no positive has a judged negative beside it "
+            f"({dict(+maker.left_out)}). Convert to a BEIR folder, and let crosstune mine draw negatives"
+        )
+    write_json(folder / GROUPS_FILE, {"schema": GROUPS_VERSION, **about, "left_out": +maker.left_out})
+    return written | {f"left out: {reason}": count for reason, count in maker.left_out.items() if count}
+
+
+Document = tuple[str, int, float | None, float | None]
+"""Id, grade, first-stage score, teacher's score."""
+
+
+class _GroupMaker:
+    """Groups of the rows as they came, then of the judgements of queries that have no row."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.left_out: Counter[str] = Counter()
+
+    def groups(self, split: str) -> Iterator[Group]:
+        rows = self._store.ask(
+            "SELECT query, docs, labels, listed, first_stage, teacher FROM rows WHERE split = ? "
+            "ORDER BY place",
+            split,
+        )
+        for query, docs, labels, listed, first, teacher in rows:
+            ids = json.loads(docs)
+            none = [None] * len(ids)
+            scores = (json.loads(first) if first else none, json.loads(teacher) if teacher else none)
+            documents = list(zip(ids, json.loads(labels), *scores, strict=True))
+            if listed:
+                yield from self._made(query, sorted(documents, key=lambda document: -document[1]))
+            else:
+                yield from self._one_a_positive(split, query, documents)
+        judged = self._store.ask(
+            "SELECT DISTINCT query FROM judgements WHERE split = ? AND query NOT IN (SELECT query FROM rows)",
+            split,
+        )
+        for (query,) in judged:
+            documents = [
+                (doc, int(grade), None, None)
+                for doc, grade in self._store.ask(
+                    "SELECT doc, grade FROM judgements WHERE query = ? AND split = ? ORDER BY place",
+                    query,
+                    split,
+                )
+            ]
+            yield from self._one_a_positive(split, query, documents)
+
+    def _one_a_positive(self, split: str, query: str, documents: list[Document]) -> Iterator[Group]:
+        positives = [document for document in documents if document[1] > 0]
+        relevant = {
+            doc
+            for (doc,) in self._store.ask(
+                "SELECT doc FROM judgements WHERE query = ? AND split = ? AND grade > 0", query, split
+            )
+        }
+        negatives = {document[0]: document for document in documents if document[1] <= 0}
+        wrong = [doc for doc in negatives if doc in relevant]
+        self.left_out["negatives that are judged relevant elsewhere"] += len(wrong)
+        for doc in wrong:
+            del negatives[doc]
+        if not positives:
+            self.left_out["without a positive"] += 1
+        for positive in positives:
+            yield from self._made(query, [positive, *negatives.values()])
+
+    def _made(self, query: str, documents: list[Document]) -> Iterator[Group]:
+        """The group, or nothing, and the reason counted. A grade below 0 is written as it is."""
+        reason = None
+        if documents[0][1] <= 0:
+            reason = "without a positive"
+        elif len(documents) < 2 or documents[-1][1] >= documents[0][1]:
+            reason = "without a negative"
+        else:
+            text = self._text("queries", "text", query)
+            docs = [self._passage(document[0]) for document in documents]
+            if text is None or None in docs:
+                reason = "with a query or passage whose text is not in the input"
+        if reason:
+            self.left_out[reason] += 1
+            return
+        ids, labels, first, teacher = (list(column) for column in zip(*documents, strict=True))
+        scores = self._candidates(query, ids) if not any(score is not None for score in first) else first
+        yield Group(query, str(text), ids, [str(doc) for doc in docs], labels, scores, teacher)
+
+    def _passage(self, doc: str) -> str | None:
+        return self._text("passages", "CASE title WHEN '' THEN text ELSE title || ' ' || text END", doc)
+
+    def _text(self, table: str, column: str, key: str) -> str | None:
+        found = [text for (text,) in self._store.ask(f"SELECT {column} FROM {table} WHERE id = ?", key)]
+        return found[0] if found else None
+
+    def _candidates(self, query: str, docs: list[str]) -> list[float | None]:
+        found: list[float | None] = []
+        for doc in docs:
+            rows = self._store.ask("SELECT score FROM candidates WHERE query = ? AND doc = ?", query, doc)
+            found.append(next((float(score) for (score,) in rows), None))
+        return found

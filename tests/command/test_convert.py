@@ -1,0 +1,477 @@
+"""`crosstune convert` through the real command line: round trips, formats, and bad input."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Crosstune
+
+from crosstune.data import read_collection, read_groups
+
+ROWS: list[dict[str, Any]] = [
+    {
+        "query": f"how to use tool {name}",
+        "positive": f"the tool {name} is used with both hands",
+        "negative": f"no {name}",
+    }
+    for name in "hammer saw chisel plane drill level clamp file rasp square".split()  # noqa: SIM905
+]
+
+
+def jsonl(path: Path, rows: list[Any]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def beir(folder: Path) -> Path:
+    jsonl(folder / "corpus.jsonl", [
+        {"_id": "007", "title": "Ünï", "text": "  a \u2028 b\t", "url": "x"},
+        {"_id": "ïd-é", "title": "", "text": 'a "quoted" text'},
+        {"_id": "10", "title": "", "text": ""},
+    ])  # fmt: skip
+    jsonl(folder / "queries.jsonl", [{"_id": "01", "text": "first"}, {"_id": "è", "text": "second"}])
+    (folder / "qrels").mkdir()
+    header = "query-id\tcorpus-id\tscore\n"
+    (folder / "qrels" / "train.tsv").write_text(f"{header}01\t007\t3\n01\tïd-é\t0\n", encoding="utf-8")
+    (folder / "qrels" / "test.tsv").write_text(f"{header}è\tïd-é\t1\nè\t10\t-1\n", encoding="utf-8")
+    return folder
+
+
+def test_a_beir_folder_comes_back_with_its_ids_grades_and_bytes(tmp_path: Path, crosstune: Crosstune) -> None:
+    source = beir(tmp_path / "in")
+    done = crosstune("convert", "in", "out", "--json")
+    assert done.code == 0, done.err
+    for name in ("corpus.jsonl", "queries.jsonl", "qrels/train.tsv", "qrels/test.tsv"):
+        assert (tmp_path / "out" / name).read_bytes() == (source / name).read_bytes(), name
+    assert json.loads(done.out)["met"] == {"empty passages": 1, "grades below 0": 1}
+    assert json.loads((tmp_path / "out" / "collection.json").read_text())["schema"] == 1
+
+
+def test_groups_keep_ids_grades_and_texts_and_go_back(tmp_path: Path, crosstune: Crosstune) -> None:
+    beir(tmp_path / "in")
+    assert crosstune("convert", "in", "groups", "--to", "groups").code == 0
+    (group,) = read_groups(tmp_path / "groups")
+    assert (group.query_id, group.doc_ids, group.labels) == ("01", ["007", "ïd-é"], [3, 0])
+    assert group.docs == ["Ünï   a \u2028 b\t", 'a "quoted" text']
+    assert group.teacher_scores == [None, None]
+    assert crosstune("convert", "groups", "back").code == 0
+    back = read_collection(tmp_path / "back")
+    assert back.qrels == {"train": {"01": {"007": 3, "ïd-é": 0}}, "test": {"è": {"ïd-é": 1, "10": -1}}}
+
+
+FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "pairs": lambda row: row,
+    "lists": lambda row: {
+        "query": row["query"],
+        "docs": [row["negative"], row["positive"]],
+        "labels": [0, 1],
+    },
+    "cohere": lambda row: {
+        "query": row["query"],
+        "relevant_passages": [row["positive"]],
+        "hard_negatives": [row["negative"]],
+    },
+    "flagembedding": lambda row: {
+        "query": row["query"],
+        "pos": [row["positive"]],
+        "neg": [row["negative"]],
+        "pos_scores": [0.9],
+        "neg_scores": [0.1],
+    },
+    "sentence-transformers": lambda row: {
+        "anchor": row["query"],
+        "positive": row["positive"],
+        "negative_1": row["negative"],
+    },
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_training_files_of_other_tools_give_the_same_collection(
+    tmp_path: Path, crosstune: Crosstune, name: str
+) -> None:
+    jsonl(tmp_path / "rows.jsonl", [FORMS[name](row) for row in ROWS])
+    done = crosstune("convert", "rows.jsonl", "out", "--dev", 0.2, "--test", 0.2)
+    assert done.code == 0, done.err
+    assert f"format  {name}" in done.err
+    assert "the input has no ids for 20 passages: each is named by a hash of its text" in done.err
+    collection = read_collection(tmp_path / "out")
+    found = {
+        (collection.queries[q], collection.passages[d], grade)
+        for qrels in collection.qrels.values()
+        for q, judged in qrels.items()
+        for d, grade in judged.items()
+    }
+    assert found == {
+        (r["query"], r[field], grade) for r in ROWS for field, grade in (("positive", 1), ("negative", 0))
+    }
+    assert {split: len(qrels) for split, qrels in collection.qrels.items()} == {
+        "train": 6,
+        "dev": 2,
+        "test": 2,
+    }
+    assert (
+        crosstune("convert", "rows.jsonl", "groups", "--to", "groups", "--dev", 0.2, "--test", 0.2).code == 0
+    )
+    groups = read_groups(tmp_path / "groups")
+    assert {group.query_id for group in groups} == set(collection.qrels["train"])
+    assert all(group.labels == [1, 0] for group in groups)
+    if name == "flagembedding":
+        assert groups[0].teacher_scores == [0.9, 0.1]
+
+
+def test_rows_without_negatives_are_a_collection_and_no_groups(tmp_path: Path, crosstune: Crosstune) -> None:
+    jsonl(tmp_path / "rows.jsonl", [{"query": row["query"], "pos": [row["positive"]]} for row in ROWS])
+    assert crosstune("convert", "rows.jsonl", "out").code == 0
+    done = crosstune("convert", "rows.jsonl", "groups", "--to", "groups")
+    assert done.code == 2
+    assert "no positive has a judged negative" in done.err
+    assert not (tmp_path / "groups").exists()
+
+
+def test_a_folder_with_splits_keeps_them(tmp_path: Path, crosstune: Crosstune) -> None:
+    jsonl(tmp_path / "in" / "train.jsonl", ROWS[:7])
+    jsonl(tmp_path / "in" / "validation.jsonl", ROWS[7:])
+    assert crosstune("convert", "in", "out").code == 0
+    qrels = read_collection(tmp_path / "out").qrels
+    assert (len(qrels["train"]), len(qrels["dev"])) == (7, 3)
+
+
+def msmarco(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "collection.tsv").write_text('007\ta "quote inside\n1\tsecond\n2\tthird\n')
+    (folder / "queries.train.tsv").write_text("01\tfirst query\n")
+    (folder / "queries.dev.small.tsv").write_text("02\tsecond query\n")
+    (folder / "qrels.train.tsv").write_text("01\t0\t007\t1\n")
+    (folder / "qrels.dev.small.tsv").write_text("02\t0\t1\t1\n")
+    with gzip.open(folder / "qidpidtriples.train.full.tsv.gz", "wt") as handle:
+        handle.write("01\t007\t2\n01\t007\t1\n")
+    (folder / "top1000.dev.tsv").write_text("02\t2\tsecond query\tthird\n02\t1\tsecond query\tsecond\n")
+    return folder
+
+
+def test_msmarco_files(tmp_path: Path, crosstune: Crosstune) -> None:
+    msmarco(tmp_path / "in")
+    done = crosstune("convert", "in", "out")
+    assert done.code == 0, done.err
+    collection = read_collection(tmp_path / "out")
+    assert collection.passages == {"007": 'a "quote inside', "1": "second", "2": "third"}
+    assert collection.qrels == {"train": {"01": {"007": 1}}, "dev": {"02": {"1": 1}}}
+    run = (tmp_path / "out" / "candidates" / "dev.trec").read_text().splitlines()
+    assert [line.split()[2] for line in run] == ["2", "1"]
+    assert "id triples beside qrels (for groups only) 2" in done.err
+    assert crosstune("convert", "in", "groups", "--to", "groups").code == 0
+    assert [group.doc_ids for group in read_groups(tmp_path / "groups")] == [["007", "2"], ["007", "1"]]
+
+
+def test_triples_of_texts(tmp_path: Path, crosstune: Crosstune) -> None:
+    lines = [f"{row['query']}\t{row['positive']}\t{row['negative']}\n" for row in ROWS]
+    (tmp_path / "triples.train.small.tsv").write_text("".join(lines))
+    done = crosstune(
+        "convert", "triples.train.small.tsv", "groups", "--to", "groups", "--dev", 0, "--test", 0
+    )
+    assert done.code == 0, done.err
+    groups = read_groups(tmp_path / "groups")
+    assert [[g.query, *g.docs] for g in groups] == [[r["query"], r["positive"], r["negative"]] for r in ROWS]
+
+
+@pytest.mark.parametrize(
+    "topics",
+    [
+        "<top>\n<num> Number: 301\n<title> two words\n<desc> Description:\nlong\n</top>\n",
+        '<topics><topic number="301"><query>two &#119;ords</query><question>long</question></topic></topics>',
+        "301\ttwo words\n",
+    ],
+)
+def test_trec_topics_qrels_and_run(tmp_path: Path, crosstune: Crosstune, topics: str) -> None:
+    folder = tmp_path / "in"
+    jsonl(folder / "corpus.jsonl", [{"_id": "D-1", "text": "one"}, {"_id": "D-2", "text": "two"}])
+    (folder / "topics.test.txt").write_text(topics)
+    (folder / "qrels.test.txt").write_text("301 0 D-1 2\n301 0 D-2 -1\n")
+    (folder / "bm25.run").write_text("301 Q0 D-2 1 7.5 x\n301 Q0 D-1 2 3.25 x\n")
+    done = crosstune("convert", "in", "out")
+    assert done.code == 0, done.err
+    collection = read_collection(tmp_path / "out")
+    assert collection.queries == {"301": "two words"}
+    assert collection.qrels == {"test": {"301": {"D-1": 2, "D-2": -1}}}
+    assert (
+        (tmp_path / "out" / "candidates" / "test.trec")
+        .read_text()
+        .splitlines()[0]
+        .startswith("301 Q0 D-2 1 7.5")
+    )
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet"])
+def test_columns_by_name(tmp_path: Path, crosstune: Crosstune, suffix: str) -> None:
+    rows = [
+        {"id": f"00{n}", "answer": row["positive"], "question": row["query"]} for n, row in enumerate(ROWS)
+    ]
+    path = tmp_path / f"data{suffix}"
+    if suffix == ".csv":
+        with path.open("w", newline="") as handle:
+            writer = csv.DictWriter(handle, ["id", "answer", "question"])
+            writer.writeheader()
+            writer.writerows(rows)
+    elif suffix == ".json":
+        path.write_text(json.dumps(rows, indent=1))
+    else:
+        import pyarrow
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    columns = ("--column", "query=question", "--column", "positive=answer", "--column", "query_id=id")
+    done = crosstune("convert", path.name, "out", *columns)
+    assert done.code == 0, done.err
+    queries = read_collection(tmp_path / "out").queries
+    assert queries == {row["id"]: row["question"] for row in rows}
+    wrong = crosstune(
+        "convert", path.name, "out2", "--column", "query=questoin", "--column", "positive=answer"
+    )
+    assert wrong.code == 2
+    assert "no column 'questoin' (given for query); did you mean question?" in wrong.err
+
+
+def test_an_ir_datasets_id(tmp_path: Path, crosstune: Crosstune, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = msmarco(tmp_path / "files")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(f"""
+import ir_datasets
+from ir_datasets.formats import TrecQrels, TsvDocs, TsvQueries
+from ir_datasets.util import LocalDownload
+def file(name):
+    return LocalDownload({str(folder)!r} + "/" + name)
+def part(name):
+    return ir_datasets.Dataset(
+        docs, TsvQueries(file(f"queries.{{name}}.tsv")), TrecQrels(file(f"qrels.{{name}}.tsv"), {{}}))
+docs = TsvDocs(file("collection.tsv"))
+ir_datasets.registry.register("mine", ir_datasets.Dataset(docs))
+ir_datasets.registry.register("mine/train", part("train"))
+ir_datasets.registry.register("mine/dev", part("dev.small"))
+""")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("IR_DATASETS_HOME", str(tmp_path / "home"))
+    done = crosstune("convert", "ir_datasets:mine/train,mine/dev", "out")
+    assert done.code == 0, done.err
+    collection = read_collection(tmp_path / "out")
+    assert len(collection.passages) == 3
+    assert collection.qrels == {"train": {"01": {"007": 1}}, "dev": {"02": {"1": 1}}}
+    wrong = crosstune("convert", "ir_datasets:mine/tran", "out2")
+    assert wrong.code == 2
+    assert "did you mean mine/train" in wrong.err
+
+
+def test_a_hub_name_that_cannot_be_fetched(
+    tmp_path: Path, crosstune: Crosstune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    done = crosstune("convert", "datasets:nobody/nothing", "out")
+    assert done.code == 2
+    assert "datasets:nobody/nothing: cannot be fetched" in done.err
+
+
+def test_a_package_that_is_missing_is_named(
+    tmp_path: Path, crosstune: Crosstune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        "import sys\nsys.modules['ir_datasets'] = None\nsys.modules['pyarrow'] = None\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    done = crosstune("convert", "ir_datasets:vaswani", "out")
+    assert done.code == 2
+    assert "ir_datasets:vaswani needs more packages: pip install 'crosstune[formats]'" in done.err
+    (tmp_path / "rows.jsonl.zst").write_bytes(b"\x28\xb5\x2f\xfd rest")
+    done = crosstune("convert", "rows.jsonl.zst", "out")
+    assert done.code == 2
+    assert "reading .zst needs more packages: pip install 'crosstune[train]'" in done.err
+
+
+def _write(name: str, text: str) -> Callable[[Path], object]:
+    def make(folder: Path) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    return make
+
+
+def _beir_with(name: str, text: str) -> Callable[[Path], object]:
+    def make(folder: Path) -> None:
+        beir(folder)
+        with (folder / name).open("a", encoding="utf-8") as handle:
+            handle.write(text)
+
+    return make
+
+
+def _truncated(folder: Path) -> None:
+    folder.mkdir()
+    packed = gzip.compress(
+        b"".join(json.dumps(ROWS[n % 10] | {"n": n}).encode() + b"\n" for n in range(5000))
+    )
+    (folder / "rows.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+
+
+def _truncated_zst(folder: Path) -> None:
+    import pyarrow
+
+    folder.mkdir()
+    packed = pyarrow.compress(
+        b"".join(b"a\tb\t%s\n" % os.urandom(40).hex().encode() for _ in range(5000)), "zstd", asbytes=True
+    )
+    (folder / "triples.tsv.zst").write_bytes(packed[: len(packed) // 2])
+
+
+def _mixed(folder: Path) -> None:
+    beir(folder)
+    jsonl(folder / "train.jsonl", [FORMS["cohere"](row) for row in ROWS])
+
+
+def _msmarco_with(name: str, text: str) -> Callable[[Path], object]:
+    def make(folder: Path) -> None:
+        msmarco(folder)
+        with (folder / name).open("a", encoding="utf-8") as handle:
+            handle.write(text)
+
+    return make
+
+
+ROW = json.dumps(ROWS[0]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (_mixed, "(beir: corpus.jsonl, test.tsv, train.tsv, queries.jsonl; cohere: train.jsonl)"),
+        (
+            _msmarco_with("collection.tsv", "9\ta tab\tinside\n"),
+            "collection.tsv:4: found 3 tab-separated columns; 2",
+        ),
+        (
+            _msmarco_with("qrels.train.tsv", "01\t0\t1\t0.5\n"),
+            "qrels.train.tsv:2: grade '0.5' is not an integer",
+        ),
+        (_msmarco_with("qrels.train.tsv", "01\t0\t1\t1\tx\n"), "qrels.train.tsv:2: found 5 columns"),
+        (
+            _msmarco_with("collection.tsv", "007\tother\n"),
+            "id '007' is already at in/collection.tsv:1 with another text",
+        ),
+        (
+            _msmarco_with("qrels.train.tsv", "01\t0\t007\t2\n"),
+            "are judged twice, 1 (at in/qrels.train.tsv:1) and 2",
+        ),
+        (_msmarco_with("qrels.tsv", "01\t0\t1\t1\n"), "in/qrels.tsv: the name says no split"),
+        (_beir_with("qrels/train.tsv", "01\t007\t1.0\n"), "train.tsv:4: grade '1.0' is not an integer"),
+        (_beir_with("qrels/other.tsv", "01\t007\t1\n"), "other.tsv: the name says no split"),
+        (_beir_with("corpus.jsonl", '{"_id": 7, "text": "x"}\n'), 'corpus.jsonl:4: "_id" is 7; a string'),
+        (_beir_with("collection.json", '{"schema": 9}'), 'collection.json: the field "schema" is 9'),
+        (_write("rows.jsonl", ROW + "[1, 2]\n"), "rows.jsonl:2: a JSON object was expected, found list"),
+        (_write("rows.jsonl", ROW + '{"query": "x"}\n'), 'rows.jsonl:2: "positive" is missing'),
+        (_write("rows.jsonl", ROW + '{"query": 3, "positive": "y"}\n'), 'rows.jsonl:2: "query" is int 3'),
+        (
+            _write("rows.jsonl", ROW + '{"schema": 2, "query": "x"}\n'),
+            'rows.jsonl:2: the field "schema" is 2',
+        ),
+        (
+            _write("rows.jsonl", '{"query": "x", "docs": ["a"], "labels": [0.5]}\n'),
+            "grades are whole numbers",
+        ),
+        (
+            _write("rows.jsonl", '{"query": "x", "docs": ["a"], "labels": []}\n'),
+            '"labels" has 0 entries for 1',
+        ),
+        (
+            _write("rows.jsonl", '{"frage": "x", "antwort": "a"}\n'),
+            "its fields (frage, antwort) are those of no known",
+        ),
+        (_write("rows.csv", "query,positive\na,b,c\n"), "rows.csv:2: found 3 columns, the header has 2"),
+        (_write("rows.parquet", "no parquet"), "rows.parquet: not a whole Parquet file"),
+        (_write("README.md", "hello"), "no format was recognised"),
+        (_truncated, "the compressed file is cut or damaged from here on"),
+        (_truncated_zst, "the compressed file is cut or damaged from here on"),
+    ],
+)
+def test_bad_input_is_refused_by_place_and_leaves_nothing(
+    tmp_path: Path, crosstune: Crosstune, make: Callable[[Path], object], message: str
+) -> None:
+    make(tmp_path / "in")
+    before = sorted(tmp_path.rglob("*"))
+    done = crosstune("convert", "in", "out")
+    assert done.code == 2
+    assert message in done.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_bom_and_crlf_are_no_part_of_the_data(tmp_path: Path, crosstune: Crosstune) -> None:
+    text = "\ufeff" + "".join(json.dumps(row) + "\r\n" for row in ROWS)
+    (tmp_path / "rows.jsonl").write_bytes(text.encode())
+    assert crosstune("convert", "rows.jsonl", "out").code == 0
+    assert set(read_collection(tmp_path / "out").queries.values()) == {row["query"] for row in ROWS}
+
+
+def test_a_line_of_50_mb_goes_through_and_is_counted(tmp_path: Path, crosstune: Crosstune) -> None:
+    folder = beir(tmp_path / "in")
+    with (folder / "corpus.jsonl").open("a") as handle:
+        handle.write(json.dumps({"_id": "huge", "text": "word " * 10_000_000}) + "\n")
+    done = crosstune("convert", "in", "out")
+    assert done.code == 0, done.err
+    assert "passages over 1 MB 1" in done.err
+    assert (tmp_path / "out" / "corpus.jsonl").stat().st_size > 50_000_000
+
+
+def test_swapped_columns_are_suspected_and_said(tmp_path: Path, crosstune: Crosstune) -> None:
+    jsonl(
+        tmp_path / "rows.jsonl",
+        [{"q": row["query"], "p": f"{row['positive']} {'x ' * 5 * n}"} for n, row in enumerate(ROWS)],
+    )
+    right = crosstune("convert", "rows.jsonl", "a", "--column", "query=q", "--column", "positive=p")
+    swapped = crosstune("convert", "rows.jsonl", "b", "--column", "query=p", "--column", "positive=q")
+    assert (right.code, swapped.code) == (0, 0)
+    assert "suspected" not in right.err
+    assert "suspected: query and passage are swapped" in swapped.err
+
+
+def test_what_is_not_read_is_said_and_a_format_chooses(tmp_path: Path, crosstune: Crosstune) -> None:
+    _mixed(tmp_path / "in")
+    (tmp_path / "in" / "README.md").write_text("x")
+    done = crosstune("convert", "in", "out", "--format", "cohere")
+    assert done.code == 0, done.err
+    assert "format  cohere" in done.err
+    assert "file not read: in/corpus.jsonl" in done.err
+    assert "file not read: README.md" in done.err
+
+
+def test_an_existing_folder_is_kept_and_a_dry_run_writes_nothing(
+    tmp_path: Path, crosstune: Crosstune
+) -> None:
+    jsonl(tmp_path / "rows.jsonl", ROWS)
+    assert crosstune("convert", "rows.jsonl", "out", "--dry-run").code == 0
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("precious")
+    done = crosstune("convert", "rows.jsonl", "out")
+    assert done.code == 2
+    assert "is there already" in done.err
+    assert (tmp_path / "out" / "mine.txt").read_text() == "precious"
+    assert "is, or holds, the input" in crosstune("convert", "rows.jsonl", tmp_path, "--overwrite").err
+
+
+def test_a_recipe_takes_what_convert_reads(tmp_path: Path, recipe: Path, crosstune: Crosstune) -> None:
+    jsonl(tmp_path / "rows.jsonl", [FORMS["cohere"](row) for row in ROWS])
+    spec = f"collection=cohere:{tmp_path / 'rows.jsonl'}"
+    done = crosstune("retrieve", recipe, spec)
+    assert done.code == 0, done.err
+    assert (tmp_path / "runs" / "tiny" / "collection" / "beir" / "corpus.jsonl").is_file()
+    assert "up to date" in crosstune("retrieve", recipe, spec).err
+    jsonl(tmp_path / "rows.jsonl", [FORMS["cohere"](row) for row in ROWS[:9]])
+    again = crosstune("retrieve", recipe, spec)
+    assert "collection: done" in again.err

@@ -1,0 +1,89 @@
+"""Splits: kept, or drawn by query; near-equal queries and, if asked, shared positives stay on one side."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crosstune.data.readers.records import Example, Judgement
+from crosstune.data.splits import SplitRule, divide
+from crosstune.data.store import Store
+from crosstune.errors import InputError
+
+WORDS = "river stone cloud bread lamp chair paper glass horse train bottle window garden pencil".split()  # noqa: SIM905
+
+
+def _store(pairs: list[tuple[str, str]]) -> Store:
+    store = Store(Path(":memory:"), keep_rows=False)
+    for query, passage in pairs:
+        store.add(Example(query, [passage], [1], "x:1"))
+    return store
+
+
+def _sides(store: Store) -> dict[str, str]:
+    """Query text -> its one split."""
+    rows = list(
+        store.ask("SELECT DISTINCT q.text, j.split FROM judgements j JOIN queries q ON q.id = j.query")
+    )
+    sides = dict(rows)
+    assert len(sides) == len(rows), "a query is in two splits"
+    return sides
+
+
+def _queries(count: int) -> list[str]:
+    rng = random.Random(1)
+    return [" ".join(rng.sample(WORDS, 5)) + f" {n}" for n in range(count)]
+
+
+def test_shares_and_seed_decide() -> None:
+    pairs = [(query, f"p{n}") for n, query in enumerate(_queries(50))]
+    stores = [_store(pairs), _store(list(reversed(pairs))), _store(pairs)]
+    for store, seed in zip(stores, (3, 3, 4), strict=True):
+        divide(store, SplitRule(0.2, 0.1, seed))
+    first, same, other = map(_sides, stores)
+    assert first == same
+    assert first != other
+    assert sorted(first.values()).count("dev") == 10
+    assert sorted(first.values()).count("test") == 5
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000))
+def test_near_equal_queries_are_on_one_side(seed: int) -> None:
+    bases = _queries(12)
+    pairs = [(form, f"p{n}") for n, q in enumerate(bases) for form in (q, f"{q}?", q.upper(), f"{q} s")]
+    store = _store(pairs)
+    divide(store, SplitRule(0.25, 0.25, seed))
+    sides = _sides(store)
+    assert set(sides.values()) == {"train", "dev", "test"}
+    for query in bases:
+        assert len({sides[query], sides[f"{query}?"], sides[query.upper()], sides[f"{query} s"]}) == 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000))
+def test_shared_positives_are_on_one_side_when_asked(seed: int) -> None:
+    pairs = [(query, f"p{n // 3}") for n, query in enumerate(_queries(30))]
+    store = _store(pairs)
+    divide(store, SplitRule(0.2, 0.2, seed, disjoint_positives=True))
+    sides = _sides(store)
+    for number in range(10):
+        assert len({sides[query] for query, passage in pairs if passage == f"p{number}"}) == 1
+
+
+def test_splits_of_the_input_are_kept_and_half_a_split_is_refused() -> None:
+    store = _store([])
+    store.add(Judgement("q", "d", 1, "a:1", "dev"))
+    assert divide(store, SplitRule()) == "kept as the input has them"
+    store.add(Judgement("r", "d", 1, "b:1"))
+    with pytest.raises(InputError, match="b:1: belongs to no split, other judgements do"):
+        divide(store, SplitRule())
+
+
+def test_too_few_queries_are_refused() -> None:
+    with pytest.raises(InputError, match="2 queries with a positive are too few"):
+        divide(_store([("a b", "p"), ("c d", "r")]), SplitRule())
