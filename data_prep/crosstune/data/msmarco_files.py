@@ -11,6 +11,7 @@ from pathlib import Path
 
 from crosstune.errors import InputError
 from crosstune.files import read_lines
+from crosstune.records import Candidate
 
 BROKEN_OFF = "usually a download or an unpacking that broke off: fetch and unpack it again"
 
@@ -22,16 +23,6 @@ class Triple:
     query: str
     positive: str
     negative: str
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One line of `top1000.dev.tsv`, or of a TREC-CAR run with its texts."""
-
-    query_id: str
-    doc_id: str
-    query: str
-    passage: str
 
 
 def read_triples(path: Path) -> Iterator[Triple]:

@@ -7,23 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch.utils.data import IterableDataset
 
 from crosstune.errors import InputError
+from crosstune.records import Example
 from crosstune.serve.pairs import EncodedPair, PairEncoder, token_budget_batches
 from crosstune.train.batching import model_inputs
-
-
-class Example(NamedTuple):
-    """A pair and whether its passage is relevant, 0 or 1."""
-
-    query: str
-    passage: str
-    label: int
-
 
 Examples = Callable[[], Iterator[Example]]
 """Opens the source: yields its examples from the first to the last, once."""
