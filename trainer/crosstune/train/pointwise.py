@@ -144,6 +144,8 @@ def _arguments(settings: PointwiseSettings, seed: int, checkpoints: Path) -> Tra
         gradient_accumulation_steps=settings.accumulate,
         bf16=settings.precision == "bf16",
         use_cpu=not torch.cuda.is_available(),
+        # Dispatched batches are sliced by the size of their first tensor, here a micro-batch's.
+        accelerator_config={"dispatch_batches": False},
         ignore_data_skip=True,  # the stream begins where the checkpoint ended
         save_strategy="steps",
         save_steps=settings.checkpoint_steps,
