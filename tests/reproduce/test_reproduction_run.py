@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_msmarco_files import write_beir
 from transformers import AutoModelForSequenceClassification
 
 from crosstune.data.mini_msmarco import build_mini_msmarco
 from crosstune.errors import InputError
 from crosstune.recipe import find_recipe, load_recipe
 from models import tiny_cross_encoder
-from test_msmarco_files import write_beir
 
 
 def _crosstune(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:

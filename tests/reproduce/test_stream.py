@@ -97,8 +97,9 @@ def test_going_on_after_a_kill_equals_an_uninterrupted_training(tmp_path: Path) 
     killed.mkdir()
 
     def cut() -> Iterator[Example]:
-        """The stream breaks off after the checkpoint of step 3: 3 x 8 drawn, 16 in the buffer."""
-        yield from islice(_examples(), 3 * 8 + 16 + 4)
+        """The stream breaks off after the checkpoint of step 3: 3 x 8 drawn, 16 in the
+        buffer, and a batch that the loader reads ahead."""
+        yield from islice(_examples(), 3 * 8 + 16 + 8 + 4)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
