@@ -91,7 +91,8 @@ def test_a_broken_triple_stops_the_run_with_file_and_line(recipe: Path, tmp_path
     assert "triples.train.small.tsv:6: found 2 tab-separated columns, 3 were expected" in done.stderr
 
 
-def test_recipes_in_folders_are_found_by_name() -> None:
+def test_recipes_in_folders_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     path = find_recipe("nogueira_cho/mini")
     assert path == find_recipe("recipes/nogueira_cho/mini.yaml")
     assert path.parent.name == "nogueira_cho"

@@ -42,10 +42,19 @@ class PointwiseSummary:
 class PairTrainer(Trainer):  # type: ignore[misc]
     """A `Trainer` whose loss is the mean cross-entropy of two classes over the pairs of a part of a step."""
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, *, checkpoint: Path | None, **arguments: Any) -> None:
         super().__init__(**arguments)
+        self._checkpoint = checkpoint
         # The loss is a mean over pairs; Trainer divides it by the parts of an accumulated step.
         self.model_accepts_loss_kwargs = False
+
+    def training_step(self, *arguments: Any, **named: Any) -> Tensor:
+        # Trainer leaves the checkpoint's draws aside where it is told not to skip data; dropout needs them.
+        if self._checkpoint is not None:
+            self._load_rng_state(str(self._checkpoint))
+            self._checkpoint = None
+        loss: Tensor = super().training_step(*arguments, **named)
+        return loss
 
     def compute_loss(
         self,
@@ -92,6 +101,7 @@ def train_pointwise(
         skip=first_step * settings.batch_pairs,
     )
     trainer = PairTrainer(
+        checkpoint=checkpoint,
         model=network,
         args=_arguments(settings, seed, checkpoints),
         train_dataset=stream,
