@@ -12,11 +12,14 @@ from pathlib import Path
 from crosstune.errors import InputError
 from crosstune.files import read_json, write_text
 from crosstune.progress import duration, say
-from crosstune.recipe import dump_recipe, load_recipe
-from crosstune.run import STAGES, RunFolder, is_done, locked, run_stage
+from crosstune.recipe import Recipe, dump_recipe, load_recipe
+from crosstune.reproduction import ReproductionPipeline
+from crosstune.run import RunFolder, is_done, locked, run_stage
 from crosstune.stages import Pipeline
 
 RUN_DIR = "run_dir="
+
+AnyPipeline = Pipeline | ReproductionPipeline
 
 
 def run(
@@ -30,8 +33,12 @@ def run(
 ) -> None:
     """All stages of a recipe. Raises what the stages raise."""
     pipeline = _pipeline(path, overrides)
-    if force is not None and force not in STAGES:
-        raise InputError(f"--force {force}: no such stage; one of {', '.join(STAGES)}")
+    if force is not None:
+        _check_stage(pipeline, force)
+    if query is not None and not isinstance(pipeline, Pipeline):
+        raise InputError(
+            "--query needs a recipe with a first stage; this one reranks the candidates of a file"
+        )
     if dry_run:
         _show_plan(pipeline, force)
         return
@@ -50,7 +57,7 @@ def run(
         print(json.dumps(read_json(folder.metrics) | {"run_dir": str(folder.root)}))
     else:
         _show_result(pipeline)
-    if query is not None:
+    if query is not None and isinstance(pipeline, Pipeline):
         _rank_query(pipeline, query)
     say(f"all done in {duration(time.monotonic() - started)}")
 
@@ -58,6 +65,7 @@ def run(
 def run_one(name: str, path: str, overrides: Sequence[str], *, as_json: bool) -> None:
     """One stage alone. Raises `InputError` when a stage before it has not been run with this recipe."""
     pipeline = _pipeline(path, overrides)
+    _check_stage(pipeline, name)
     folder = pipeline.folder
     with locked(folder):
         write_text(folder.recipe, dump_recipe(pipeline.recipe))
@@ -78,14 +86,21 @@ def run_one(name: str, path: str, overrides: Sequence[str], *, as_json: bool) ->
         say(f"written to {folder.root / name}")
 
 
-def _pipeline(path: str, overrides: Sequence[str]) -> Pipeline:
+def _pipeline(path: str, overrides: Sequence[str]) -> AnyPipeline:
     run_dir = [word.removeprefix(RUN_DIR) for word in overrides if word.startswith(RUN_DIR)]
     recipe = load_recipe(path, [word for word in overrides if not word.startswith(RUN_DIR)])
     root = Path(run_dir[-1]).expanduser() if run_dir else Path("runs") / recipe.name
-    return Pipeline(recipe, RunFolder(root))
+    folder = RunFolder(root)
+    return Pipeline(recipe, folder) if isinstance(recipe, Recipe) else ReproductionPipeline(recipe, folder)
 
 
-def _show_plan(pipeline: Pipeline, force: str | None) -> None:
+def _check_stage(pipeline: AnyPipeline, name: str) -> None:
+    names = [stage.name for stage in pipeline.stages()]
+    if name not in names:
+        raise InputError(f"{name}: no such stage in this recipe; one of {', '.join(names)}")
+
+
+def _show_plan(pipeline: AnyPipeline, force: str | None) -> None:
     print(dump_recipe(pipeline.recipe))
     forced = False
     for stage in pipeline.stages():
@@ -95,13 +110,12 @@ def _show_plan(pipeline: Pipeline, force: str | None) -> None:
     print(f"run folder: {pipeline.folder.root}")
 
 
-def _show_result(pipeline: Pipeline) -> None:
-    from crosstune.evaluate import render_table
-
+def _show_result(pipeline: AnyPipeline) -> None:
     folder = pipeline.folder
-    print(render_table(read_json(folder.metrics)))
+    print(pipeline.table(read_json(folder.metrics)))
     print(f"run folder  {folder.root}")
-    print(f"report      {folder.report}")
+    if folder.report.is_file():
+        print(f"report      {folder.report}")
     print(f"export      {folder.export}")
 
 

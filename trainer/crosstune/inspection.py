@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from crosstune.errors import InputError
 from crosstune.files import read_json, write_json, write_text
 from crosstune.progress import say
-from crosstune.recipe import Recipe, load_recipe
+from crosstune.recipe import Recipe, load_collection_recipe
 from crosstune.records import SPLITS, Collection, Run
 from crosstune.run import RunFolder
 from crosstune.trec import read_run
@@ -54,7 +54,7 @@ def audit(target: Path, out: Path | None, *, as_json: bool) -> str:
     else:
         folder = RunFolder(target)
         collection = run_collection(folder)
-        recipe = load_recipe(str(folder.recipe))
+        recipe = load_collection_recipe(str(folder.recipe))
         found, default = _audit(collection, recipe, folder.stage("retrieve"), folder.ledger), folder.audit
     out = out or default
     write_json(out / "audit.json", asdict(found))
@@ -74,7 +74,7 @@ def _audit_collection(path: Path) -> Audit:
     from crosstune.data.mining import LEDGER
 
     collection = read_collection(path)
-    recipe = load_recipe("domain", [f"collection=beir:{path}"])
+    recipe = load_collection_recipe("domain", [f"collection=beir:{path}"])
     with tempfile.TemporaryDirectory(prefix="crosstune-audit-") as name:
         folder = Path(name)
         retrieve(collection, recipe.first_stage, folder)

@@ -6,19 +6,19 @@ import difflib
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from crosstune.data import Bm25Settings, MiningSettings
+from crosstune.data import Bm25Settings, MiningSettings, MsMarcoFiles
 from crosstune.errors import InputError
-from crosstune.evaluate import EvaluationSettings
+from crosstune.evaluate import EvaluationSettings, PublishedFigure
 from crosstune.export import ExportSettings
 from crosstune.files import read_lines
 from crosstune.settings import Settings
-from crosstune.train import TrainSettings
+from crosstune.train import PointwiseSettings, TrainSettings
 
 RECIPE_FOLDERS = (Path(__file__).parent / "shipped_recipes", Path(__file__).parents[2] / "recipes")
 
@@ -37,8 +37,29 @@ class Recipe(Settings):
     export: ExportSettings = ExportSettings()
 
 
-def load_recipe(path: str, overrides: Sequence[str] = ()) -> Recipe:
+class MsMarcoRecipe(Settings):
+    """Nogueira & Cho 2019 on MS MARCO passage ranking, or on files of its formats."""
+
+    procedure: Literal["nogueira_cho_msmarco"]
+    name: str = Field(pattern=r"^[\w.-]+$", description="name of the run folder below runs/")
+    seed: int = Field(13, ge=0, lt=2**32, description="of every draw")
+    model: str = Field(description="package:NAME/FOLDER, hub:NAME or a folder; a BERT")
+    data: MsMarcoFiles
+    train: PointwiseSettings = PointwiseSettings()
+    evaluate: PublishedFigure = PublishedFigure()
+    export: ExportSettings = ExportSettings()
+
+
+AnyRecipe = Recipe | MsMarcoRecipe
+PROCEDURES: dict[str, type[MsMarcoRecipe]] = {
+    "nogueira_cho_msmarco": MsMarcoRecipe,
+}
+
+
+def load_recipe(path: str, overrides: Sequence[str] = ()) -> AnyRecipe:
     """Reads a recipe by path or by the name of a shipped one, then applies `key=value` overrides.
+
+    The key `procedure` makes it a published procedure's; without one it adapts a model to a collection.
 
     Raises `InputError` that lists every unknown key, wrong type and value out of range at once.
     """
@@ -46,28 +67,41 @@ def load_recipe(path: str, overrides: Sequence[str] = ()) -> Recipe:
     values = _parse_yaml(file)
     for override in overrides:
         _apply(values, override)
+    kind = _kind(file, values)
     try:
-        return Recipe.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        problems = [_explain(problem) for problem in error.errors(include_url=False)]
+        problems = [_explain(kind, problem) for problem in error.errors(include_url=False)]
         lines = "\n".join(f"  - {problem}" for problem in problems)
         raise InputError(
             f"{file}: {len(problems)} error{'s' * (len(problems) > 1)} in the recipe:\n{lines}"
         ) from None
 
 
+def load_collection_recipe(path: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Like `load_recipe`; raises `InputError` for the recipe of a published procedure."""
+    recipe = load_recipe(path, overrides)
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"{path}: reproduces a published procedure; a recipe with a collection was expected")
+    return recipe
+
+
 def find_recipe(path: str) -> Path:
     """The file itself, or the recipe of that name that comes with crosstune."""
     if Path(path).is_file():
         return Path(path)
-    shipped = {file.stem: file for folder in RECIPE_FOLDERS for file in sorted(folder.glob("*.yaml"))}
-    stem = Path(path).name.removesuffix(".yaml")
-    if stem in shipped and path in (stem, f"{stem}.yaml", f"recipes/{stem}.yaml"):
-        return shipped[stem]
+    shipped = {
+        file.relative_to(folder).with_suffix("").as_posix(): file
+        for folder in RECIPE_FOLDERS
+        for file in sorted(folder.rglob("*.yaml"))
+    }
+    name = path.removeprefix("recipes/").removesuffix(".yaml")
+    if name in shipped:
+        return shipped[name]
     raise InputError(f"{path}: no such recipe; give a YAML file or one of: {', '.join(sorted(shipped))}")
 
 
-def dump_recipe(recipe: Recipe) -> str:
+def dump_recipe(recipe: AnyRecipe) -> str:
     """The whole recipe with every default written out, as YAML that `load_recipe` reads back."""
     text = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
@@ -75,6 +109,17 @@ def dump_recipe(recipe: Recipe) -> str:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.dump(recipe.model_dump(), text)
     return text.getvalue()
+
+
+def _kind(file: Path, values: dict[str, Any]) -> type[AnyRecipe]:
+    procedure = values.get("procedure")
+    if procedure is None:
+        return Recipe
+    if procedure not in PROCEDURES:
+        raise InputError(
+            f"{file}: procedure: found {procedure!r}; one of {', '.join(PROCEDURES)} was expected"
+        )
+    return PROCEDURES[procedure]
 
 
 def _parse_yaml(file: Path) -> dict[str, Any]:
@@ -109,13 +154,13 @@ def _apply(values: dict[str, Any], override: str) -> None:
     values[last] = value
 
 
-def _explain(problem: Any) -> str:
+def _explain(kind: type[Settings], problem: Any) -> str:
     """One line: the key's path, what was found, what is allowed, and the nearest valid key."""
     location = [str(part) for part in problem["loc"]]
     path = ".".join(location) or "(the recipe)"
     found = problem["input"]
     if problem["type"] == "extra_forbidden":
-        known = _keys_beside(location)
+        known = _keys_beside(kind, location)
         near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
         hint = f"; did you mean {'.'.join([*location[:-1], near[0]])}?" if near else ""
         return f"{path}: unknown key{hint} Allowed here: {', '.join(known)}"
@@ -125,8 +170,7 @@ def _explain(problem: Any) -> str:
     return f"{path}: found {found!r} ({type(found).__name__}); {message}"
 
 
-def _keys_beside(location: Sequence[str]) -> list[str]:
-    model: type[Settings] = Recipe
+def _keys_beside(model: type[Settings], location: Sequence[str]) -> list[str]:
     for part in location[:-1]:
         annotation = model.model_fields[part].annotation
         if not (isinstance(annotation, type) and issubclass(annotation, Settings)):

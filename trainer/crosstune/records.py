@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
@@ -45,6 +45,23 @@ class Group:
     labels: list[int]
     first_stage_scores: list[float | None]
     teacher_scores: list[float | None]
+
+
+class Example(NamedTuple):
+    """A pair of a stream and whether its passage is relevant, 0 or 1."""
+
+    query: str
+    passage: str
+    label: int
+
+
+class Candidate(NamedTuple):
+    """A passage that a first stage returned for a query, with both texts."""
+
+    query_id: str
+    doc_id: str
+    query: str
+    passage: str
 
 
 def ranking(scores: Mapping[str, float]) -> list[str]:

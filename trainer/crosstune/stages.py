@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from crosstune.errors import InputError
 from crosstune.files import sha256_file, sha256_folder, write_json
@@ -45,7 +46,7 @@ class Pipeline:
             "collection": [recipe.collection, collection_digest(recipe.collection, recipe.seed)],
             "retrieve": recipe.first_stage.model_dump(),
             "mine": [recipe.mine.model_dump(), recipe.seed, *_mining_inputs(recipe)],
-            "train": [recipe.train.model_dump(exclude={"wandb"}), recipe.seed, _model_digest(recipe.model)],
+            "train": [recipe.train.model_dump(exclude={"wandb"}), recipe.seed, model_digest(recipe.model)],
             "evaluate": [recipe.evaluate.model_dump(), recipe.seed],
             "export": recipe.export.model_dump(),
         }
@@ -77,6 +78,12 @@ class Pipeline:
             say(f"  {name.replace('_', ' ')}: {count}")
         sizes = ", ".join(f"{len(qrels)} {split}" for split, qrels in collection.qrels.items())
         say(f"  {len(collection.passages)} passages; judged queries: {sizes}")
+
+    def table(self, metrics: dict[str, Any]) -> str:
+        """The result for the terminal."""
+        from crosstune.evaluate import render_table
+
+        return render_table(metrics)
 
     def collection_folder(self) -> Path:
         """The BEIR folder that the stages read."""
@@ -227,11 +234,12 @@ def _mining_inputs(recipe: Recipe) -> list[object]:
 
         resolve_teacher(recipe.mine.teacher)
         rule = (recipe.train.max_tokens, recipe.train.max_query_tokens)
-        inputs += [_model_digest(recipe.mine.teacher), rule, code_version(("train", "serve"))]
+        inputs += [model_digest(recipe.mine.teacher), rule, code_version(("train", "serve"))]
     return inputs
 
 
-def _model_digest(spec: str) -> str:
+def model_digest(spec: str) -> str:
+    """Of the bytes of a model's files."""
     from crosstune.train import resolve_model
 
     folder = resolve_model(spec)

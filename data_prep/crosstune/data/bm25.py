@@ -53,7 +53,10 @@ def retrieve(collection: Collection, settings: Bm25Settings, folder: Path) -> Re
     the train split is found at all.
     """
     index = _Index(collection, settings)
-    recall, sizes, empty, fewer = {}, {}, {}, {}
+    recall: dict[str, dict[str, float]] = {}
+    sizes: dict[str, int] = {}
+    empty: dict[str, int] = {}
+    fewer: dict[str, int] = {}
     seconds = 0.0
     for split, qrels in collection.qrels.items():
         started = time.perf_counter()

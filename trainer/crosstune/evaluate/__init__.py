@@ -2,7 +2,8 @@
 
 from crosstune.evaluate.evaluate import evaluate
 from crosstune.evaluate.leakage import LeakageReport, find_leaks
-from crosstune.evaluate.measures import at_depth, ceiling, mean, per_query
+from crosstune.evaluate.measures import PerQuery, at_depth, ceiling, mean, per_query
+from crosstune.evaluate.reproduction import PublishedFigure, render_reproduction, reproduction_metrics
 from crosstune.evaluate.settings import EvaluationSettings
 from crosstune.evaluate.significance import Comparison, compare, holm
 from crosstune.evaluate.table import render_table
@@ -11,6 +12,8 @@ __all__ = [
     "Comparison",
     "EvaluationSettings",
     "LeakageReport",
+    "PerQuery",
+    "PublishedFigure",
     "at_depth",
     "ceiling",
     "compare",
@@ -19,5 +22,7 @@ __all__ = [
     "holm",
     "mean",
     "per_query",
+    "render_reproduction",
     "render_table",
+    "reproduction_metrics",
 ]

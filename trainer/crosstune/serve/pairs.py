@@ -10,26 +10,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from crosstune.errors import InputError
+from crosstune.serve.nogueira_cho import OriginalTokenizer
 
 Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class LengthRule:
-    """`max_tokens`: ids of a whole pair; `max_query_tokens`: wordpieces of the query alone."""
+    """`max_tokens`: ids of a whole pair; `max_query_tokens`: wordpieces of the query alone.
+
+    `style` `nogueira_cho` is the input of Nogueira & Cho 2019, where `max_query_tokens` counts the two
+    special tokens of the query as well and one id of `max_tokens` is left unused: see
+    `crosstune.serve.nogueira_cho`.
+    """
 
     max_tokens: int
     max_query_tokens: int
+    style: Literal["standard", "nogueira_cho"] = "standard"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.max_query_tokens < self.max_tokens - 3:
+        least = 3 if self.style == "nogueira_cho" else 1
+        if not least <= self.max_query_tokens < self.max_tokens - 3:
             raise InputError(
                 f"max_query_tokens is {self.max_query_tokens} and max_tokens {self.max_tokens}: "
                 "the query must leave room for the special tokens and one token of the passage"
@@ -58,6 +66,7 @@ class PairEncoder:
         self.rule = rule
         self._tokenizer = tokenizer
         self._special = tokenizer.num_special_tokens_to_add(True)
+        self._original = OriginalTokenizer(tokenizer) if rule.style == "nogueira_cho" else None
 
     @classmethod
     def from_folder(cls, folder: Path, rule: LengthRule) -> PairEncoder:
@@ -73,6 +82,8 @@ class PairEncoder:
 
     def words(self, texts: Sequence[str]) -> list[Encoding]:
         """Wordpieces of each text, without special tokens and uncut. Runs in parallel."""
+        if self._original:
+            return self._original.words(texts)
         # A lone surrogate is no Unicode text and the tokenizer would raise on it.
         clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         encodings: list[Encoding] = self._tokenizer.encode_batch(clean, add_special_tokens=False)
@@ -80,6 +91,11 @@ class PairEncoder:
 
     def join(self, query: Encoding, passage: Encoding) -> EncodedPair:
         """Cuts and joins two results of `words`; the arguments stay as they are."""
+        if self._original:
+            rule = self.rule
+            ids, types = self._original.join(query.ids, passage.ids, rule.max_query_tokens, rule.max_tokens)
+            first = sum(kind == 0 for kind in types) - 2
+            return EncodedPair(ids, types, len(query.ids) - first, len(passage.ids) - (len(ids) - first - 3))
         query_ids = query.ids[: self.rule.max_query_tokens]
         room = self.rule.max_tokens - self._special - len(query_ids)
         cut_query = len(query.ids) - len(query_ids)

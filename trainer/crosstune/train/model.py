@@ -80,6 +80,43 @@ def _weights(folder: Path) -> Path:
     )
 
 
+def load_two_labels(
+    folder: Path, rule: LengthRule, seed: int, *, dropout: float, head_std: float
+) -> PreTrainedModel:
+    """Loads a BERT for sequence classification with two labels (not relevant, relevant), in fp32.
+
+    A base without a head gets a fresh one, drawn by `seed`: weights from a normal of `head_std` that is cut
+    at two standard deviations, bias 0. A head with two labels is kept. `dropout` is that of the encoder, of
+    its attention and before the head. Raises `InputError` as `load_cross_encoder`, and for a base that is
+    no BERT.
+    """
+    import torch
+
+    config = read_json(folder / "config.json")
+    if config.get("model_type") != "bert":
+        raise InputError(
+            f"{folder}: the base is of type {config.get('model_type')!r}; this procedure is defined for BERT"
+        )
+    headed = any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or [])
+    if headed and _trained_labels(config) == 1:
+        raise InputError(
+            f"{folder}: the base has a head with one label; this procedure trains two (not relevant, "
+            "relevant). Give a base without a head or one with two labels"
+        )
+    changes = dict.fromkeys(
+        ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"), dropout
+    )
+    model = _load(folder, seed, num_labels=2, **changes)
+    if not headed:
+        with torch.no_grad():
+            torch.nn.init.trunc_normal_(
+                model.classifier.weight, std=head_std, a=-2 * head_std, b=2 * head_std
+            )
+            model.classifier.bias.zero_()
+    _check(model, folder, rule)
+    return model
+
+
 def load_cross_encoder(folder: Path, rule: LengthRule, seed: int) -> PreTrainedModel:
     """Loads weights for sequence classification with one label, in fp32, in evaluation mode.
 
@@ -87,6 +124,15 @@ def load_cross_encoder(folder: Path, rule: LengthRule, seed: int) -> PreTrainedM
     one label exactly: weights `w1 - w0`, so that the logit is the log-odds of the second label.
     Raises `InputError` for damaged weights and for a base that does not fit the length rule.
     """
+    labels = _trained_labels(read_json(folder / "config.json"))
+    model = _load(folder, seed, num_labels=labels)
+    if labels == 2:
+        _join_two_labels(model)
+    _check(model, folder, rule)
+    return model.eval()
+
+
+def _load(folder: Path, seed: int, **config: Any) -> PreTrainedModel:
     import torch
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForSequenceClassification
@@ -94,13 +140,11 @@ def load_cross_encoder(folder: Path, rule: LengthRule, seed: int) -> PreTrainedM
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    config = read_json(folder / "config.json")
-    labels = _trained_labels(config)
     torch.manual_seed(seed)
     try:
-        model = AutoModelForSequenceClassification.from_pretrained(
+        return AutoModelForSequenceClassification.from_pretrained(
             folder,
-            config=AutoConfig.from_pretrained(folder, num_labels=labels),
+            config=AutoConfig.from_pretrained(folder, **config),
             dtype=torch.float32,
             local_files_only=True,
         )
@@ -109,10 +153,6 @@ def load_cross_encoder(folder: Path, rule: LengthRule, seed: int) -> PreTrainedM
         raise InputError(
             f"{folder}: the model cannot be loaded ({reason}); fetch or export it again"
         ) from None
-    if labels == 2:
-        _join_two_labels(model)
-    _check(model, folder, rule)
-    return model.eval()
 
 
 def _trained_labels(config: dict[str, Any]) -> int:

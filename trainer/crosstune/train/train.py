@@ -9,7 +9,8 @@ import math
 import os
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +60,6 @@ def train(
     goes on from the last whole one. Raises `InputError` for groups, a dev split or a model that cannot
     be used and `CheckFailed` when the loss is no longer a number.
     """
-    from safetensors import SafetensorError
     from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
     from crosstune.train.batching import GroupCollator, TokenizedGroups
@@ -122,13 +122,8 @@ def train(
     if checkpoint:
         say(f"  continuing from {checkpoint.name} of an interrupted training")
     set_seed(seed)
-    try:
+    with disk_errors(checkpoints):
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except (RuntimeError, SafetensorError) as error:
-        # torch and safetensors report a full disk in their own words.
-        if any(words in str(error) for words in ("PytorchStreamWriter", "inline_container", "No space left")):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(checkpoints)) from error
-        raise
 
     if settings.wandb:
         import wandb
@@ -209,11 +204,28 @@ def _arguments(
     )
 
 
-def _save(model: PreTrainedModel, base: Path, folder: Path) -> None:
-    """The model with the base's own tokenizer files."""
-    staging = folder / "model.partial"
-    model.save_pretrained(staging)
+@contextmanager
+def disk_errors(checkpoints: Path) -> Iterator[None]:
+    """Turns what torch and safetensors raise on a full disk, in their own words, into `OSError`."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (RuntimeError, SafetensorError) as error:
+        if any(words in str(error) for words in ("PytorchStreamWriter", "inline_container", "No space left")):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(checkpoints)) from error
+        raise
+
+
+def copy_tokenizer(base: Path, folder: Path) -> None:
+    """The base's own tokenizer files, so that text becomes ids as it did in training."""
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
         if (base / name).is_file():
-            shutil.copyfile(base / name, staging / name)
+            shutil.copyfile(base / name, folder / name)
+
+
+def _save(model: PreTrainedModel, base: Path, folder: Path) -> None:
+    staging = folder / "model.partial"
+    model.save_pretrained(staging)
+    copy_tokenizer(base, staging)
     replace_folder(staging, folder / "model")

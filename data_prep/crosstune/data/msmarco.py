@@ -1,0 +1,73 @@
+"""MS MARCO passage ranking as a source of training pairs and of candidates to rerank."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from crosstune.data.msmarco_files import (
+    check_whole,
+    read_msmarco_run,
+    read_qrels,
+    read_top1000,
+    read_triples,
+)
+from crosstune.data.reproduction_settings import MsMarcoFiles
+from crosstune.errors import InputError
+from crosstune.records import Candidate, Example
+
+
+@dataclass(frozen=True)
+class MsMarco:
+    """The files below `folder`; nothing but the qrels is held in memory."""
+
+    files: MsMarcoFiles
+    folder: Path
+
+    def paths(self) -> dict[str, Path]:
+        """Every file that is read, by its key in the settings."""
+        names = {key: getattr(self.files, key) for key in ("triples", "top1000", "qrels", "baseline_run")}
+        return {key: self.folder / name for key, name in names.items() if name is not None}
+
+    def check(self) -> dict[str, int]:
+        """Sizes in bytes, by key.
+
+        Raises `InputError` for a file that is missing, empty, broken off, or whose first line is not of its
+        format.
+        """
+        paths = self.paths()
+        for path in paths.values():
+            check_whole(path)
+        next(self.examples())
+        next(self.candidates())
+        return {key: path.stat().st_size for key, path in paths.items()}
+
+    def examples(self) -> Iterator[Example]:
+        """Each triple's positive, then its negative."""
+        for triple in read_triples(self.paths()["triples"]):
+            yield Example(triple.query, triple.positive, 1)
+            yield Example(triple.query, triple.negative, 0)
+
+    def qrels(self) -> dict[str, set[str]]:
+        return read_qrels(self.paths()["qrels"])
+
+    def candidates(self) -> Iterator[Candidate]:
+        """The candidates in the order of the file. Raises `InputError` for a query that is not judged."""
+        judged, paths = self.qrels(), self.paths()
+        for number, row in enumerate(read_top1000(paths["top1000"]), start=1):
+            if row.query_id not in judged:
+                raise InputError(
+                    f"{paths['top1000']}:{number}: query {row.query_id} is not in {paths['qrels']}; "
+                    "the two files are of different query sets (dev, dev.small, eval)"
+                )
+            yield row
+
+    def candidate_count(self) -> int:
+        with self.paths()["top1000"].open("rb") as handle:
+            return sum(1 for _ in handle)
+
+    def baseline(self) -> dict[str, dict[str, int]] | None:
+        """Ranks of the first stage that the recipe names, if it names one."""
+        path = self.paths().get("baseline_run")
+        return read_msmarco_run(path) if path else None

@@ -1,0 +1,116 @@
+"""A reproduction from the command line on a small MS MARCO, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_msmarco_files import write_beir
+from transformers import AutoModelForSequenceClassification
+
+from crosstune.data.mini_msmarco import build_mini_msmarco
+from crosstune.errors import InputError
+from crosstune.recipe import find_recipe, load_recipe
+from models import tiny_cross_encoder
+
+
+def _crosstune(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "crosstune.cli", *map(str, words)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    build_mini_msmarco(
+        tmp_path / "msmarco", depth=20, dev_queries=8, negatives=3, source=write_beir(tmp_path / "b")
+    )
+    base = tiny_cross_encoder(tmp_path / "base")
+    AutoModelForSequenceClassification.from_pretrained(base).bert.save_pretrained(base)
+    path = tmp_path / "tiny.yaml"
+    path.write_text(
+        f"""name: tiny
+procedure: nogueira_cho_msmarco
+model: {base}
+data: {{folder: {tmp_path / "msmarco"}, qrels: qrels.dev.tsv, baseline_run: run.bm25.dev.tsv}}
+train: {{max_tokens: 48, max_query_tokens: 16, batch_pairs: 8, steps: 4, warmup_steps: 1}}
+evaluate: {{figure: 0.99, tolerance: 0.001}}
+"""
+    )
+    return path
+
+
+def test_all_stages_run_are_skipped_again_and_agree_with_the_run_file(recipe: Path, tmp_path: Path) -> None:
+    done = _crosstune("run", recipe, "run_dir=out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "published MRR@10: 0.9900 (tolerance 0.0010): NOT reproduced" in done.stdout
+    metrics = json.loads((tmp_path / "out/evaluate/metrics.json").read_text())
+    systems = metrics["splits"]["dev"]
+    assert set(systems) == {"first_stage", "tuned", "ceiling"}
+    relevant = {
+        line.split("\t")[0]: line.split("\t")[2] for line in _lines(tmp_path / "msmarco/qrels.dev.tsv")
+    }
+    total = 0.0
+    for line in _lines(tmp_path / "out/evaluate/tuned.tsv"):
+        qid, pid, rank = line.split("\t")
+        total += 1 / int(rank) if relevant[qid] == pid and int(rank) <= 10 else 0
+    assert systems["tuned"]["MRR@10"] == pytest.approx(total / len(relevant))
+    manifest = json.loads((tmp_path / "out/export/manifest.json").read_text())
+    assert manifest["length_rule"] == {"max_tokens": 48, "max_query_tokens": 16, "style": "nogueira_cho"}
+    again = _crosstune("run", recipe, "run_dir=out", cwd=tmp_path)
+    assert again.stderr.count("skipped, up to date") == 4
+    refused = _crosstune("mine", recipe, "run_dir=out", cwd=tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "mine: no such stage in this recipe; one of collection, train, evaluate, export" in refused.stderr
+    query = _crosstune("run", recipe, "run_dir=out", "--query", "open", cwd=tmp_path)
+    assert query.returncode == 2
+    assert "--query needs a recipe with a first stage" in query.stderr
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+def test_a_broken_triple_stops_the_run_with_file_and_line(recipe: Path, tmp_path: Path) -> None:
+    triples = tmp_path / "msmarco/triples.train.small.tsv"
+    lines = _lines(triples)
+    triples.write_text("\n".join([*lines[:5], "only\ttwo", *lines[6:]]) + "\n")
+    done = _crosstune("run", recipe, "run_dir=out", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "triples.train.small.tsv:6: found 2 tab-separated columns, 3 were expected" in done.stderr
+
+
+def test_recipes_in_folders_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = find_recipe("nogueira_cho/mini")
+    assert path == find_recipe("recipes/nogueira_cho/mini.yaml")
+    assert path.parent.name == "nogueira_cho"
+    with pytest.raises(InputError, match="nogueira_cho/msmarco_base"):
+        find_recipe("mini")
+
+
+@pytest.mark.parametrize("size", ["base", "large"])
+def test_the_recipes_hold_the_papers_settings(size: str) -> None:
+    recipe = load_recipe(f"nogueira_cho/msmarco_{size}")
+    train = recipe.train.model_dump()
+    assert (train["batch_pairs"], train["steps"], train["warmup_steps"]) == (128, 100_000, 10_000)
+    assert (train["learning_rate"], train["epsilon"], train["weight_decay"]) == (3e-6, 1e-6, 0.01)
+    assert (train["max_tokens"], train["max_query_tokens"], train["dropout"]) == (512, 64, 0.1)
+
+
+def test_unknown_keys_of_a_procedure_are_explained() -> None:
+    with pytest.raises(InputError, match=r"train\.warmup: unknown key; did you mean train\.warmup_steps\?"):
+        load_recipe("nogueira_cho/mini", ["train.warmup=3"])
+    with pytest.raises(InputError, match="procedure: found 'other'"):
+        load_recipe("nogueira_cho/mini", ["procedure=other"])

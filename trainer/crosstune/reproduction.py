@@ -1,0 +1,154 @@
+"""The stages of a published procedure: check the data, train, evaluate, export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from crosstune.data import MsMarco, build_mini_msmarco
+from crosstune.evaluate import PerQuery, render_reproduction, reproduction_metrics
+from crosstune.evaluate.msmarco import reciprocal_ranks
+from crosstune.files import read_json, write_json
+from crosstune.progress import say
+from crosstune.recipe import MsMarcoRecipe, dump_recipe
+from crosstune.records import Candidate, Example
+from crosstune.run import RunFolder, Stage, StageName, code_version, fingerprint
+from crosstune.serve.pairs import LengthRule
+from crosstune.stages import PARITY_PAIRS, model_digest
+from crosstune.trec import write_run
+
+MRR = "MRR@10"
+CODE: dict[StageName, tuple[str, ...]] = {
+    "collection": ("data",),
+    "train": ("train", "serve", "data"),
+    "evaluate": ("evaluate", "train", "serve", "data"),
+    "export": ("export", "serve"),
+}
+
+
+class ReproductionPipeline:
+    """The stages of a recipe with a `procedure`, in one run folder."""
+
+    def __init__(self, recipe: MsMarcoRecipe, folder: RunFolder) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        train = recipe.train
+        self._rule = LengthRule(train.max_tokens, train.max_query_tokens, train.style)
+
+    def stages(self) -> list[Stage]:
+        """All stages; the fingerprint of each takes in those of the stages before it."""
+        recipe = self.recipe
+        work: dict[StageName, tuple[Callable[[Path], None], object]] = {
+            "collection": (self._collection, [recipe.data.model_dump(), self._source_digest(), recipe.seed]),
+            "train": (
+                self._train,
+                [recipe.train.model_dump(exclude={"wandb"}), recipe.seed, model_digest(recipe.model)],
+            ),
+            "evaluate": (self._evaluate, [recipe.evaluate.model_dump(), recipe.seed]),
+            "export": (self._export, recipe.export.model_dump()),
+        }
+        stages: list[Stage] = []
+        before = ""
+        for name, (function, settings) in work.items():
+            before = fingerprint(before, settings, code_version(CODE[name]))
+            stages.append(Stage(name, before, function))
+        return stages
+
+    def table(self, metrics: dict[str, Any]) -> str:
+        return render_reproduction(metrics)
+
+    def _made(self) -> bool:
+        return self.recipe.data.folder == "stdlib"
+
+    def _data(self, made: Path) -> MsMarco:
+        """The data set; `made`: the folder of the collection stage."""
+        recipe = self.recipe
+        folder = Path(recipe.data.folder).expanduser()
+        if not self._made():
+            return MsMarco(recipe.data, folder)
+        names = {"qrels": "qrels.dev.tsv", "baseline_run": "run.bm25.dev.tsv"}
+        return MsMarco(recipe.data.model_copy(update=names), made)
+
+    def _source_digest(self) -> object:
+        """Sizes and times of the files: hashing 27 GB at each call would take minutes."""
+        import sys
+
+        if self._made():
+            return sys.version
+        paths = self._data(self.folder.stage("collection")).paths()
+        return {
+            key: [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else None
+            for key, path in paths.items()
+        }
+
+    def _collection(self, out: Path) -> None:
+        recipe = self.recipe
+        if isinstance(recipe, MsMarcoRecipe) and self._made():
+            mini = recipe.data.mini
+            build_mini_msmarco(
+                out,
+                seed=recipe.seed,
+                depth=mini.depth,
+                dev_queries=mini.dev_queries,
+                negatives=mini.negatives,
+            )
+        sizes = self._data(out).check()
+        write_json(out / "source.json", {"folder": recipe.data.folder, "bytes": sizes})
+        say("  " + ", ".join(f"{key} {size:,} bytes" for key, size in sizes.items()))
+
+    def _train(self, out: Path) -> None:
+        from crosstune.train.pointwise import train_pointwise
+
+        recipe = self.recipe
+        data = self._data(self.folder.stage("collection"))
+        examples: Callable[[], Iterator[Example]] = data.examples
+        train_pointwise(examples, recipe.model, recipe.train, recipe.seed, out)
+
+    def _evaluate(self, out: Path) -> None:
+        from crosstune.serve.pairs import PairEncoder
+        from crosstune.train import load_cross_encoder
+        from crosstune.train.rerank import rerank_stream, write_msmarco_run
+
+        recipe, data = self.recipe, self._data(self.folder.stage("collection"))
+        reranked = rerank_stream(
+            load_cross_encoder(self.folder.model, self._rule, recipe.seed),
+            PairEncoder.from_folder(self.folder.model, self._rule),
+            data.candidates(),
+            data.candidate_count(),
+        )
+        queries = reranked.queries
+        write_msmarco_run(out / "tuned.tsv", queries)
+        run = {q: dict(zip(scored.doc_ids, scored.scores, strict=True)) for q, scored in queries.items()}
+        write_run(out / "tuned.trec", run, "crosstune-tuned")
+        systems = _msmarco(data, {q: scored.ranks() for q, scored in queries.items()})
+        metrics = reproduction_metrics(systems, "dev", recipe.evaluate, recipe.seed)
+        context = {"recipe": dump_recipe(recipe), "train": read_json(self.folder.train_summary)}
+        write_json(
+            out / "metrics.json",
+            {**metrics, "milliseconds_per_query": {"tuned": reranked.milliseconds}, "context": context},
+        )
+
+    def _export(self, out: Path) -> None:
+        from crosstune.export import export_model
+
+        recipe, data = self.recipe, self._data(self.folder.stage("collection"))
+        first: Sequence[Candidate] = list(islice(data.candidates(), PARITY_PAIRS))
+        context = {
+            "base_model": recipe.model,
+            "recipe": recipe.model_dump(),
+            "data_fingerprint": fingerprint(self._source_digest()),
+            "metrics": read_json(self.folder.metrics)["splits"],
+        }
+        pairs = [(row.query, row.passage) for row in first]
+        export_model(self.folder.model, self._rule, pairs, recipe.export, context, out)
+
+
+def _msmarco(data: MsMarco, ranks: dict[str, dict[str, int]]) -> dict[str, PerQuery]:
+    relevant = data.qrels()
+    systems = {"tuned": {MRR: reciprocal_ranks(relevant, ranks)}}
+    systems["ceiling"] = {MRR: {q: float(bool(ids & ranks.get(q, {}).keys())) for q, ids in relevant.items()}}
+    if (baseline := data.baseline()) is not None:
+        systems["first_stage"] = {MRR: reciprocal_ranks(relevant, baseline)}
+    return systems

@@ -1,0 +1,188 @@
+"""Pointwise training with two classes on a stream of pairs, as Nogueira & Cho 2019 (arXiv:1901.04085)."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments, set_seed
+
+from crosstune.errors import CheckFailed, InputError
+from crosstune.files import replace_folder, write_json
+from crosstune.progress import say
+from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
+from crosstune.train.bert_adam import BertAdam, rate_share
+from crosstune.train.callbacks import CompleteMark, JsonlLog, StepProgress, last_complete
+from crosstune.train.model import load_cross_encoder, load_two_labels, resolve_model
+from crosstune.train.stream import Examples, PairCollator, PairStream
+from crosstune.train.train import copy_tokenizer, disk_errors
+
+if TYPE_CHECKING:
+    from crosstune.train.pointwise_config import PointwiseSettings
+
+
+@dataclass(frozen=True)
+class PointwiseSummary:
+    """What `train.json` holds. `pairs` and the cuts are those since `first_step`, where this call began."""
+
+    steps: int
+    first_step: int
+    pairs: int
+    passages_cut: int
+    queries_cut: int
+    seconds: float
+
+
+class PairTrainer(Trainer):  # type: ignore[misc]
+    """A `Trainer` whose loss is the mean cross-entropy of two classes over the pairs of a part of a step."""
+
+    def __init__(self, *, checkpoint: Path | None, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._checkpoint = checkpoint
+        # The loss is a mean over pairs; Trainer divides it by the parts of an accumulated step.
+        self.model_accepts_loss_kwargs = False
+
+    def training_step(self, *arguments: Any, **named: Any) -> Tensor:
+        # Trainer leaves the checkpoint's draws aside where it is told not to skip data; dropout needs them.
+        if self._checkpoint is not None:
+            self._load_rng_state(str(self._checkpoint))
+            self._checkpoint = None
+        loss: Tensor = super().training_step(*arguments, **named)
+        return loss
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,  # noqa: ARG002
+        num_items_in_batch: Tensor | int | None = None,  # noqa: ARG002
+    ) -> Tensor:
+        logits = torch.cat([model(**batch).logits.float() for batch in inputs["micro_batches"]])
+        loss = cross_entropy(logits, inputs["labels"])
+        if not torch.isfinite(loss):
+            raise CheckFailed(
+                f"training stopped: the loss is {loss.item()} at step {self.state.global_step + 1}. Lower "
+                "train.learning_rate, use train.precision=fp32, or check the base model. Checkpoints before "
+                "this step are kept"
+            )
+        return loss
+
+
+def train_pointwise(
+    examples: Examples, model: str, settings: PointwiseSettings, seed: int, folder: Path
+) -> PointwiseSummary:
+    """Trains for `settings.steps` steps; the last weights count, as in the original.
+
+    Writes `two_labels/` (the model as it was trained, class 1 relevant), `model/` (the same with one label,
+    whose logit is the log-odds), `train_log.jsonl` and `train.json` into `folder`, which may hold the
+    checkpoints of an interrupted call. Raises `InputError` for a base that is no BERT and for examples that
+    cannot be read, `CheckFailed` when the loss is no longer a number.
+    """
+    rule = LengthRule(settings.max_tokens, settings.max_query_tokens, settings.style)
+    base = resolve_model(model)
+    encoder = PairEncoder.from_folder(base, rule)
+    network = load_two_labels(base, rule, seed, dropout=settings.dropout, head_std=settings.head_std)
+    checkpoints = folder / "checkpoints"
+    checkpoint = last_complete(checkpoints)
+    first_step = int(checkpoint.name.split("-")[1]) if checkpoint else 0
+    if checkpoint:
+        say(f"  continuing from {checkpoint.name} of an interrupted training")
+    stream = PairStream(
+        examples,
+        encoder,
+        buffer=settings.shuffle_buffer,
+        seed=seed,
+        skip=first_step * settings.batch_pairs,
+    )
+    trainer = PairTrainer(
+        checkpoint=checkpoint,
+        model=network,
+        args=_arguments(settings, seed, checkpoints),
+        train_dataset=stream,
+        data_collator=PairCollator(
+            network.config.pad_token_id, settings.micro_batch_tokens, model_input_names(network.config)
+        ),
+        optimizers=_optimizer(network, settings),
+        callbacks=[JsonlLog(folder / "train_log.jsonl"), StepProgress("train, steps"), CompleteMark()],
+    )
+    trainer.remove_callback(PrinterCallback)
+    set_seed(seed)
+    with disk_errors(checkpoints):
+        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    _save(trainer.model, base, rule, folder)
+    counts = stream.counts
+    summary = PointwiseSummary(
+        steps=int(trainer.state.global_step),
+        first_step=first_step,
+        pairs=counts["pairs"],
+        passages_cut=counts["passages_cut"],
+        queries_cut=counts["queries_cut"],
+        seconds=round(float(result.metrics["train_runtime"]), 1),
+    )
+    say(
+        f"  {summary.pairs} pairs; {summary.passages_cut} passages and {summary.queries_cut} queries were cut"
+    )
+    write_json(folder / "train.json", dataclasses.asdict(summary))
+    return summary
+
+
+def _optimizer(network: PreTrainedModel, settings: PointwiseSettings) -> tuple[BertAdam, LambdaLR]:
+    optimizer = BertAdam(
+        network.named_parameters(),
+        learning_rate=settings.learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        epsilon=settings.epsilon,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+    )
+    warmup, steps = settings.warmup_steps, settings.steps
+    return optimizer, LambdaLR(optimizer, lambda step: rate_share(step, warmup, steps))
+
+
+def _arguments(settings: PointwiseSettings, seed: int, checkpoints: Path) -> TrainingArguments:
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        max_steps=settings.steps,
+        max_grad_norm=0.0,  # the optimizer clips, by the original's formula
+        per_device_train_batch_size=settings.batch_pairs // settings.accumulate,
+        gradient_accumulation_steps=settings.accumulate,
+        bf16=settings.precision == "bf16",
+        use_cpu=not torch.cuda.is_available(),
+        # Dispatched batches are sliced by the size of their first tensor, here a micro-batch's.
+        accelerator_config={"dispatch_batches": False},
+        ignore_data_skip=True,  # the stream begins where the checkpoint ended
+        save_strategy="steps",
+        save_steps=settings.checkpoint_steps,
+        save_total_limit=2,
+        logging_steps=max(1, min(100, settings.steps // 20)),
+        logging_nan_inf_filter=False,
+        report_to=["wandb"] if settings.wandb else [],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        seed=seed,
+        data_seed=seed,
+    )
+    seen = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
+    if seen != settings.batch_pairs:
+        raise InputError(
+            f"a step would see {seen} pairs on these devices, train.batch_pairs is "
+            f"{settings.batch_pairs}; show one device to this process: CUDA_VISIBLE_DEVICES=0"
+        )
+    return arguments
+
+
+def _save(model: PreTrainedModel, base: Path, rule: LengthRule, folder: Path) -> None:
+    """The model with its two labels, and with one, each with the base's own tokenizer files."""
+    for name in ("two_labels", "model"):
+        staging = folder / f"{name}.partial"
+        if name == "model":
+            model = load_cross_encoder(folder / "two_labels", rule, seed=0)
+        model.save_pretrained(staging)
+        copy_tokenizer(base, staging)
+        replace_folder(staging, folder / name)
