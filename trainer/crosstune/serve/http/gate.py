@@ -154,12 +154,12 @@ class Gate:
         watch = asyncio.create_task(_until_gone(receive))
         try:
             await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
+            if not work.done() and not answer.complete:
                 gone.set()
                 work.cancel()
                 await asyncio.wait({work})
                 raise ClientGone
-            work.result()
+            await work
         finally:
             for task in (work, watch):
                 task.cancel()
@@ -200,6 +200,7 @@ class _Answer:
         self._send = send
         self._seconds = seconds
         self._began = False
+        self.complete = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -210,6 +211,8 @@ class _Answer:
             await asyncio.wait_for(self._send(message), self._seconds)
         except asyncio.TimeoutError:
             raise ClientGone from None
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self.complete = True
 
     async def refuse(self, style: Style | None, refusal: Refusal) -> None:
         if self._began:
