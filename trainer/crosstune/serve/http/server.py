@@ -36,7 +36,7 @@ def serve(exports: Sequence[str], options: Options) -> None:
     started = time.perf_counter()
     service = Service({name: load(name, folder) for name, folder in folders.items()}, options)
     listener = _listen(options)
-    host, port = listener.getsockname()[:2]
+    host = listener.getsockname()[0]
     if keys is None and not host.startswith("127."):
         log("no keys: whoever reaches this address may use it; give --keys FILE", host=host)
     config = uvicorn.Config(
@@ -52,14 +52,7 @@ def serve(exports: Sequence[str], options: Options) -> None:
         timeout_graceful_shutdown=options.shutdown_seconds,
         h11_max_incomplete_event_size=HEAD_BYTES,
     )
-    shown = f"[{host}]" if ":" in host else host
-    log(
-        "serving",
-        url=f"http://{shown}:{port}",
-        models=list(folders),
-        seconds=round(time.perf_counter() - started, 2),
-    )
-    server = Server(config, service)
+    server = Server(config, service, started)
     asyncio.run(server.serve(sockets=[listener]))
     log("stopped")
     if server.interrupted:
@@ -69,10 +62,23 @@ def serve(exports: Sequence[str], options: Options) -> None:
 class Server(uvicorn.Server):
     """uvicorn with a time to drain: load balancers see `/ready` fail before the door closes."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, began: float) -> None:
         super().__init__(config)
         self.interrupted = False
         self._service = service
+        self._began = began
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Says where it listens, once it does."""
+        await super().startup(sockets)
+        for listener in sockets or []:
+            host, port = listener.getsockname()[:2]
+            log(
+                "serving",
+                url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
+                models=list(self._service.engines),
+                seconds=round(time.perf_counter() - self._began, 2),
+            )
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
