@@ -106,7 +106,7 @@ class Served:
 def serving(*words: object) -> Iterator[Served]:
     """Runs `crosstune serve` with these words on a free port; every line of its log must be JSON."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "crosstune.cli", "serve", *map(str, words), "--port", "0"],
+        [sys.executable, "-m", "crosstune.cli", "serve", "--port", "0", *map(str, words)],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
