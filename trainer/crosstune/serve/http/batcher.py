@@ -91,6 +91,7 @@ class Batcher:
         self._rates: dict[str, float] = {}
         self._work = asyncio.Event()
         self._batch_began: float | None = None
+        self._ended = False
 
     @property
     def queued_seconds(self) -> float:
@@ -99,8 +100,9 @@ class Batcher:
 
     @property
     def stuck(self) -> bool:
+        """A batch has taken a minute, or nobody works any more."""
         began = self._batch_began
-        return began is not None and time.perf_counter() - began > STUCK_SECONDS
+        return self._ended or (began is not None and time.perf_counter() - began > STUCK_SECONDS)
 
     def rate(self, engine: Engine) -> float:
         """Tokens a second."""
@@ -152,13 +154,15 @@ class Batcher:
 
     async def run(self) -> None:
         """Works until it is cancelled."""
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            if self._queue:
+        try:
+            while True:
+                await self._work.wait()
+                self._work.clear()
                 await asyncio.sleep(self._options.gather_seconds)
-            while batch := self._next_batch():
-                await self._score(batch)
+                while batch := self._next_batch():
+                    await self._score(batch)
+        finally:
+            self._ended = True
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
