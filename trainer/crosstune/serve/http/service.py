@@ -190,9 +190,9 @@ def _prepare(engine: Engine, pairs: Sequence[Pair], lengths: Lengths) -> Prepare
 
 def _shorten(engine: Engine, pairs: Sequence[Pair], lengths: Lengths) -> Sequence[Pair]:
     """Cuts documents to the tokens that the request allows, where that is less than the model's own."""
-    if lengths.document_tokens is None and lengths.pair_tokens is None:
-        return pairs
     most = engine.rule.max_tokens
+    if (lengths.document_tokens or most) >= most and (lengths.pair_tokens or most) >= most:
+        return pairs
     longest = most * CHARACTERS_A_TOKEN
     queries = list(dict.fromkeys(query for query, _ in pairs))
     query_words = engine.encoder.words([query[:longest] for query in queries])
