@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from models import tiny_cross_encoder
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 
 
 @functools.cache

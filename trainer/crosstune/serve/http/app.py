@@ -137,7 +137,13 @@ def _add_errors(app: FastAPI) -> None:
             response.headers["allow"] = {k.lower(): v for k, v in error.headers.items()}["allow"]
         return response
 
+    async def failed(request: Request, _: Exception) -> Response:
+        return await refused(
+            request, Refusal("internal", "an error of the service; its log has the request id")
+        )
+
     app.add_exception_handler(Refusal, refused)
+    app.add_exception_handler(Exception, failed)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http_error)
 

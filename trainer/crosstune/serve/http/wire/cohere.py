@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from crosstune.serve.http.exchange import CURRENT
 from crosstune.serve.http.refusal import Kind, Refusal
 from crosstune.serve.http.service import Lengths
-from crosstune.serve.http.wire.style import Body, Count, Handler, Place, Reply, Style
+from crosstune.serve.http.wire.style import Body, Count, Handler, Place, Reply, Style, Words
 
 if TYPE_CHECKING:
     from crosstune.serve.http.service import Service
@@ -24,8 +24,8 @@ class Request(Body):
     model_config = ConfigDict(extra="allow")
 
     model: str
-    query: str
-    documents: list[str]
+    query: Words
+    documents: list[Words]
     top_n: Annotated[Count, Field(ge=1)] | None = None
     max_tokens_per_doc: Annotated[Count, Field(ge=1)] = 4096
     priority: Annotated[int, Field(ge=0, le=999, description="lower goes first")] = 0

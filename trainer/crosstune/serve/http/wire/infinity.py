@@ -10,15 +10,15 @@ from pydantic import Field
 
 from crosstune.serve.http.exchange import CURRENT
 from crosstune.serve.http.refusal import Kind
-from crosstune.serve.http.wire.style import Body, Count, Handler, Place, Reply, Style
+from crosstune.serve.http.wire.style import Body, Count, Handler, Place, Reply, Style, Words
 
 if TYPE_CHECKING:
     from crosstune.serve.http.service import Service
 
 
 class Request(Body):
-    query: str
-    documents: list[str]
+    query: Words
+    documents: list[Words]
     return_documents: bool = False
     raw_scores: bool = False
     model: str | None = None

@@ -9,20 +9,20 @@ from pydantic import Field
 
 from crosstune.serve.http.refusal import Kind
 from crosstune.serve.http.service import Lengths
-from crosstune.serve.http.wire.style import Body, Count, Handler, Place, Reply, Style
+from crosstune.serve.http.wire.style import Body, Count, Handler, Place, Reply, Style, Words
 
 if TYPE_CHECKING:
     from crosstune.serve.http.service import Service
 
 
 class Text(Body):
-    text: str
+    text: Words
 
 
 class Request(Body):
     model: str
-    query: str | Text
-    documents: list[str | Text]
+    query: Words | Text
+    documents: list[Words | Text]
     top_n: Annotated[Count, Field(ge=1)] | None = None
     return_documents: bool | None = True
     truncation: bool | None = Field(True, description="false: a document that is too long is an error")

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from crosstune.serve.http.refusal import STATUS, Kind
 
@@ -28,6 +28,18 @@ class Reply(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
+
+def _whole(text: str) -> str:
+    """JSON can say half a character (`"\\ud800"`), which could not be sent back as UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds a lone surrogate, which is no Unicode text") from None
+    return text
+
+
+Words = Annotated[str, AfterValidator(_whole)]
+"""A text of a client."""
 
 Count = Annotated[int, Field(le=2**31 - 1)]
 """A whole number that any client and JSON library holds."""

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from crosstune.serve.http.refusal import Kind
 from crosstune.serve.http.service import Lengths
-from crosstune.serve.http.wire.style import Body, Handler, Place, Reply, Style
+from crosstune.serve.http.wire.style import Body, Handler, Place, Reply, Style, Words
 
 if TYPE_CHECKING:
     from crosstune.serve.http.service import Service
@@ -25,8 +25,8 @@ ERROR_TYPES: dict[Kind, str] = {
 
 
 class Request(Body):
-    query: str
-    texts: list[str]
+    query: Words
+    texts: list[Words]
     truncate: bool | None = Field(None, description="false: a text that is too long is an error")
     truncation_direction: Literal["right", "Right"] = Field("right", description="the model cuts only there")
     raw_scores: bool = False

@@ -11,7 +11,7 @@ from pydantic import Field
 from crosstune.serve.http.exchange import CURRENT
 from crosstune.serve.http.refusal import Kind, Refusal
 from crosstune.serve.http.service import Lengths
-from crosstune.serve.http.wire.style import Body, Count, Handler, Place, Reply, Style
+from crosstune.serve.http.wire.style import Body, Count, Handler, Place, Reply, Style, Words
 
 if TYPE_CHECKING:
     from crosstune.serve.http.service import Service
@@ -25,12 +25,12 @@ TYPES: dict[int, str] = {
     503: "ServiceUnavailableError",
 }
 Truncate = Annotated[Count, Field(ge=-1, description="-1: the model's own length")]
-Texts = Annotated[str | list[str], Field(description="one text, or a list")]
+Texts = Annotated[Words | list[Words], Field(description="one text, or a list")]
 
 
 class RerankRequest(Body):
-    query: str
-    documents: list[str]
+    query: Words
+    documents: list[Words]
     top_n: Annotated[Count, Field(ge=0, description="0: all")] = 0
     model: str | None = None
     truncate_prompt_tokens: Truncate | None = None

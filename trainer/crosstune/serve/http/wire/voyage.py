@@ -9,15 +9,15 @@ from pydantic import Field
 
 from crosstune.serve.http.refusal import Kind
 from crosstune.serve.http.service import Lengths
-from crosstune.serve.http.wire.style import Body, Count, Handler, Place, Reply, Style
+from crosstune.serve.http.wire.style import Body, Count, Handler, Place, Reply, Style, Words
 
 if TYPE_CHECKING:
     from crosstune.serve.http.service import Service
 
 
 class Request(Body):
-    query: str
-    documents: list[str]
+    query: Words
+    documents: list[Words]
     model: str
     top_k: Annotated[Count, Field(ge=1)] | None = None
     return_documents: bool | None = False
