@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/decisions.md", "docs/data.md"]
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/decisions.md",
+    "docs/data.md",
+    "docs/mining.md",
+    "docs/reproduce.md",
+    "docs/serving.md",
+    "SECURITY.md",
+]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,18 @@ def test_without_the_extra_a_command_names_what_to_install(bare: Path, tmp_path:
     assert done.returncode == 2
     assert "crosstune[train]" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_without_its_extra_the_service_names_what_to_install(bare: Path, tmp_path: Path) -> None:
+    done = _call(bare / "crosstune", "serve", "anything", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "crosstune[serve]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_wheel_holds_the_page(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {f"crosstune/serve/http/page/demo.{end}" for end in ("html", "js", "css")} <= set(names)
 
 
 @pytest.mark.parametrize("recipe", ["quickstart", "domain"])

@@ -1,0 +1,255 @@
+"""Input that means harm: a refusal with a reason, no traceback, and the next request is answered."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from served import Reply, Served, serving, tiny_export
+
+PATHS = (
+    "/cohere/v2/rerank",
+    "/jina/v1/rerank",
+    "/voyage/v1/rerank",
+    "/tei/rerank",
+    "/infinity/rerank",
+    "/vllm/rerank",
+    "/vllm/score",
+)
+SECRET = "zebrafish"
+GOOD = {"model": "tiny", "query": "open", "documents": ["open a file", "close"], "texts": ["a", "b"]}
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    with serving(tiny_export(), "--max-body-bytes", 200_000, "--read-seconds", 1.5) as running:
+        yield running
+        running.process.terminate()
+        running.process.wait(20)
+    log = json.dumps(running.events("request"))
+    assert SECRET not in log, "a client's text is in the log"
+    assert "Traceback" not in log
+
+
+@pytest.fixture(autouse=True)
+def goes_on(served: Served) -> Iterator[None]:
+    """After each attack a plain request is answered."""
+    yield
+    assert served.post("/jina/v1/rerank", GOOD).status == 200
+
+
+def _refused(reply: Reply, *statuses: int) -> None:
+    assert reply.status in statuses, (reply.status, reply.body[:300])
+    assert "Traceback" not in reply.body.decode()
+    assert SECRET not in reply.body.decode(), "the refusal quotes the client's text"
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"zebrafish"',
+        b"{",
+        b'{"query": "zebrafish',
+        b"[" * 100_000,
+        b'{"query":' * 20_000,
+        b'{"query": NaN, "documents": [Infinity], "texts": [-Infinity], "model": "tiny"}',
+        b'{"model": "tiny", "query": "zebrafish", "documents": 7, "texts": {"zebrafish": 1}}',
+        b'{"model": "tiny", "query": "zebrafish", "documents": [["zebrafish"]], "texts": [null]}',
+        b'{"model": "tiny", "query": {"zebrafish": []}, "documents": ["a"], "texts": ["a"]}',
+        b'{"model": "tiny", "query": "\\ud800", "documents": ["\\udfff"], "texts": ["\\ud800"], '
+        b'"queries": "\\ud800"}',
+        b'\xff\xfe{"query": "zebrafish"}',
+        b'{"query": "\xff", "documents": ["a"], "texts": ["a"], "model": "tiny", "queries": "\xff"}',
+    ],
+)
+def test_bodies_that_are_no_request(served: Served, path: str, body: bytes) -> None:
+    _refused(served.call("POST", path, body, JSON), 400, 422)
+
+
+@pytest.mark.parametrize("top", [-1, 10**30, "3", 1.5, True, [1], float("nan")])
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [("/cohere/v2/rerank", "top_n"), ("/voyage/v1/rerank", "top_k"), ("/vllm/rerank", "top_n")],
+)
+def test_a_top_n_that_is_none(served: Served, path: str, field: str, top: object) -> None:
+    _refused(served.post(path, GOOD | {field: top}), 400, 422)
+
+
+def test_a_number_of_many_digits(served: Served) -> None:
+    body = b'{"model": "tiny", "query": "a", "documents": ["b"], "top_n": ' + b"9" * 50_000 + b"}"
+    _refused(served.call("POST", "/jina/v1/rerank", body, JSON), 400, 422)
+
+
+def test_a_huge_top_n_is_all(served: Served) -> None:
+    assert len(served.post("/cohere/v2/rerank", GOOD | {"top_n": 2**31 - 1}).json["results"]) == 2
+
+
+def test_odd_texts_are_texts(served: Served) -> None:
+    odd = ["", " ", "\x00", "a\x00b", "\u202e\u200b", "💥" * 1000, "\r\n\r\n", "a" * 100_000]
+    answer = served.post("/tei/rerank", {"query": "\x00", "texts": odd, "return_text": True})
+    assert answer.status == 200
+    assert sorted(row["text"] for row in answer.json) == sorted(odd)
+
+
+def test_many_documents(served: Served) -> None:
+    _refused(served.post("/cohere/v2/rerank", GOOD | {"documents": ["x"] * 20_000}), 400)
+
+
+def test_a_body_that_is_announced_too_large_is_not_read(served: Served) -> None:
+    with socket.create_connection(served.address, timeout=10) as connection:
+        head = "POST /cohere/v2/rerank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        connection.sendall(f"{head}Content-Length: 100000000\r\n\r\n".encode())
+        answer = _all(connection)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"larger than 200000 bytes" in answer
+
+
+def test_a_body_of_100_mb_in_chunks(served: Served) -> None:
+    """The length is not announced; the door closes soon after the limit."""
+    sent = 0
+    with socket.create_connection(served.address, timeout=10) as connection:
+        head = "POST /jina/v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        chunk = b"10000\r\n" + b"[" * 65536 + b"\r\n"
+        answer = b""
+        try:
+            while sent < 100_000_000:
+                connection.sendall(chunk)
+                sent += 65536
+            answer = _all(connection)
+        except OSError:
+            pass  # closed while it was sent
+    assert sent < 50_000_000 or answer.startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_compressed_bomb(served: Served) -> None:
+    bomb = gzip.compress(b" " * 10_000_000)
+    _refused(served.call("POST", "/vllm/rerank", bomb, JSON | {"Content-Encoding": "gzip"}), 415)
+
+
+@pytest.mark.parametrize(
+    "media", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]
+)
+def test_another_content_type(served: Served, media: str) -> None:
+    body = json.dumps(GOOD).encode()
+    _refused(served.call("POST", "/cohere/v2/rerank", body, {"Content-Type": media}), 415)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../etc/passwd", "/etc/passwd", "tiny\x00", "TINY", "tiny/../tiny", ""]
+)
+def test_path_tricks_in_a_models_name(served: Served, name: str) -> None:
+    _refused(served.post("/infinity/rerank", GOOD | {"model": name}), 404)
+
+
+@pytest.mark.parametrize(
+    "path", ["/../../etc/passwd", "/%2e%2e/etc/passwd", "/demo.js/../../app.py", "//", "/x"]
+)
+def test_path_tricks_in_the_address(served: Served, path: str) -> None:
+    reply = served.call("GET", path)
+    assert reply.status == 404
+    assert b"root:" not in reply.body
+
+
+def test_headers_cannot_be_injected(served: Served) -> None:
+    for identity in ("a b", "x" * 65, "é", 'a"b', "a,b", "<script>"):
+        reply = served.call(
+            "POST", "/jina/v1/rerank", json.dumps(GOOD).encode(), JSON | {"X-Request-Id": identity}
+        )
+        assert reply.status == 200
+        assert len(reply.headers["x-request-id"]) == 32
+    with socket.create_connection(served.address, timeout=10) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nX-Request-Id: a\rSet-Cookie: b=1\r\n\r\n")
+        answer = _all(connection)
+    assert b"set-cookie" not in answer.lower()
+
+
+def test_the_log_cannot_be_injected(served: Served) -> None:
+    """Every line of the log is JSON (the fixture parses each); a path or method of a client is not in it."""
+    served.call("GET", "/%0a%7b%22event%22%3a%22forged%22%7d")
+    served.call("PROPFIND", "/zebrafish")
+    served.post("/jina/v1/rerank", GOOD | {"model": '\n{"event": "forged"}', "query": SECRET})
+    deadline = time.monotonic() + 5
+    while len(served.events("request")) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert served.events("request")
+    assert not served.events("forged")
+    assert {row["method"] for row in served.events("request")} <= {"GET", "POST", "other"}
+
+
+def test_a_head_that_comes_slowly_is_cut_off(served: Served) -> None:
+    with socket.create_connection(served.address, timeout=30) as connection:
+        assert _trickle(connection, b"GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: " + b"a" * 1000)
+    with socket.create_connection(served.address, timeout=30) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        assert _trickle(connection, b"GET /health HTTP/1.1\r\nX-Slow: " + b"a" * 1000), "the second request"
+
+
+def test_a_body_that_comes_slowly_is_cut_off(served: Served) -> None:
+    with socket.create_connection(served.address, timeout=30) as connection:
+        head = "POST /tei/rerank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        connection.sendall(f"{head}Content-Length: 1000\r\n\r\n".encode())
+        answer = _all(connection)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error_type"] == "Validation"
+
+
+def test_a_head_of_many_bytes(served: Served) -> None:
+    with socket.create_connection(served.address, timeout=10) as connection:
+        try:
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n" + b"X-Long: aaaaaaaaaa\r\n" * 20_000)
+            answer = _all(connection)
+        except OSError:
+            answer = b""
+    assert not answer or answer.startswith(b"HTTP/1.1 400 ")
+
+
+def test_garbage_is_no_request(served: Served) -> None:
+    with socket.create_connection(served.address, timeout=10) as connection:
+        connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03zebrafish\r\n\r\n")
+        assert _all(connection).startswith(b"HTTP/1.1 400 ")
+
+
+def test_no_origin_is_allowed(served: Served) -> None:
+    reply = served.post("/jina/v1/rerank", GOOD, Origin="https://elsewhere.example")
+    assert not [name for name in reply.headers if name.startswith("access-control")]
+    preflight = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+    assert served.call("OPTIONS", "/jina/v1/rerank", headers=preflight).status == 405
+
+
+def _all(connection: socket.socket) -> bytes:
+    found = b""
+    while chunk := connection.recv(65536):
+        found += chunk
+        head, _, rest = found.partition(b"\r\n\r\n")
+        length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        if rest and length and len(rest) >= int(length[0].split(b":")[1]):
+            break
+    return found
+
+
+def _trickle(connection: socket.socket, data: bytes) -> bool:
+    """Sends a byte at a time; True when the other side closes before all are sent."""
+    try:
+        for place in range(len(data)):
+            connection.sendall(data[place : place + 1])
+            connection.settimeout(0.02)
+            try:
+                if connection.recv(1) == b"":
+                    return True
+            except TimeoutError:
+                continue
+    except OSError:
+        return True
+    return False

@@ -1,0 +1,243 @@
+"""Batches across requests: every request gets its fair share of an engine that works on one batch at a time.
+
+Start-time fair queueing (Goyal, Vin and Cheng 1997): a request advances a virtual time by the tokens it is
+served, the one that is least advanced goes first, and a new one begins at the time reached. So a request
+of two documents does not wait for the thousand of the one before it, nor do many small ones starve it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from crosstune.serve.http.logs import log_error
+from crosstune.serve.http.metrics import Metrics
+from crosstune.serve.http.model import Engine
+from crosstune.serve.http.options import Options
+from crosstune.serve.http.refusal import Refusal
+from crosstune.serve.reranker import Score
+
+QUANTUM = 1024
+"""Tokens that one request is served before the next one's turn comes."""
+SMOOTHING = 0.2
+STUCK_SECONDS = 60.0
+
+Pair = tuple[str, str]
+
+
+@dataclass(eq=False)
+class Ticket:
+    """A place in the queue. `seconds`: the engine's time that is still owed to it, estimated."""
+
+    seconds: float
+
+
+@dataclass(eq=False)
+class Job:
+    """The pairs of one request, longest first so that a batch of them holds little padding."""
+
+    ticket: Ticket
+    engine: Engine
+    pairs: Sequence[Pair]
+    lengths: Sequence[int]
+    order: list[int]
+    future: asyncio.Future[list[Score]]
+    scores: dict[int, Score] = field(default_factory=dict)
+    taken: int = 0
+    virtual: float = 0.0
+    submitted: float = field(default_factory=time.perf_counter)
+    began: float | None = None
+
+    def take(self, tokens: int) -> list[int]:
+        """The next pairs, about `tokens` of them and at least one."""
+        first = self.taken
+        while self.taken < len(self.order) and tokens > 0:
+            tokens -= self.lengths[self.order[self.taken]]
+            self.taken += 1
+        return self.order[first : self.taken]
+
+    @property
+    def waiting(self) -> bool:
+        return self.taken < len(self.order) and not self.future.done()
+
+
+@dataclass(frozen=True)
+class Scored:
+    """`queue_seconds`: from submission to the first batch; `score_seconds`: from there to the last."""
+
+    scores: list[Score]
+    queue_seconds: float
+    score_seconds: float
+
+
+class Batcher:
+    """All of it runs in the event loop, but for the scoring itself, which has one thread of its own."""
+
+    def __init__(self, options: Options, metrics: Metrics) -> None:
+        self._options = options
+        self._metrics = metrics
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._queue: list[tuple[int, float, int, Job]] = []
+        self._tickets: set[Ticket] = set()
+        self._numbers = itertools.count()
+        self._virtual = 0.0
+        self._rates: dict[str, float] = {}
+        self._work = asyncio.Event()
+        self._batch_began: float | None = None
+        self._ended = False
+
+    @property
+    def queued_seconds(self) -> float:
+        """The engine's time that all requests in the house still need, by the speed measured last."""
+        return sum(ticket.seconds for ticket in self._tickets)
+
+    @property
+    def stuck(self) -> bool:
+        """A batch has taken a minute, or nobody works any more."""
+        began = self._batch_began
+        return self._ended or (began is not None and time.perf_counter() - began > STUCK_SECONDS)
+
+    def rate(self, engine: Engine) -> float:
+        """Tokens a second."""
+        return self._rates.get(engine.name, engine.rate)
+
+    def forget(self, name: str) -> None:
+        """The speed of a model whose folder was replaced."""
+        self._rates.pop(name, None)
+
+    def check(self, seconds: float = 0.0) -> None:
+        """Raises `Refusal` when that much more work would let the queue grow beyond its limit. An empty
+        queue takes anything: what one request may be is limited elsewhere."""
+        queued = self.queued_seconds
+        if queued > 0 and queued + seconds > self._options.queue_seconds:
+            raise Refusal(
+                "overloaded",
+                f"the service has {queued:.1f} s of work waiting, its limit is "
+                f"{self._options.queue_seconds:g} s; try again later",
+                retry_after=max(1, math.ceil(queued / 2)),
+            )
+
+    @contextmanager
+    def admit(self, engine: Engine, tokens: int) -> Iterator[Ticket]:
+        """A place in the queue for a request of about that many tokens, held while the block runs."""
+        seconds = tokens / self.rate(engine)
+        self.check(seconds)
+        ticket = Ticket(seconds)
+        self._tickets.add(ticket)
+        self._metrics.queued_seconds.set(self.queued_seconds)
+        try:
+            yield ticket
+        finally:
+            self._tickets.discard(ticket)
+            self._metrics.queued_seconds.set(self.queued_seconds)
+
+    async def score(
+        self, ticket: Ticket, engine: Engine, pairs: Sequence[Pair], lengths: Sequence[int], priority: int = 0
+    ) -> Scored:
+        """Scores in the order of `pairs`; lower `priority` goes first. Cancelling it frees its place."""
+        order = sorted(range(len(pairs)), key=lambda index: -lengths[index])
+        future: asyncio.Future[list[Score]] = asyncio.get_running_loop().create_future()
+        job = Job(ticket, engine, pairs, lengths, order, future, virtual=self._virtual)
+        ticket.seconds = sum(lengths) / self.rate(engine)
+        self._push(priority, job)
+        self._work.set()
+        scores = await future
+        began = job.began if job.began is not None else job.submitted
+        return Scored(scores, began - job.submitted, time.perf_counter() - began)
+
+    async def run(self) -> None:
+        """Works until it is cancelled."""
+        try:
+            while True:
+                await self._work.wait()
+                self._work.clear()
+                await asyncio.sleep(self._options.gather_seconds)
+                while batch := self._next_batch():
+                    await self._score(batch)
+        finally:
+            self._ended = True
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _push(self, priority: int, job: Job) -> None:
+        heapq.heappush(self._queue, (priority, job.virtual, next(self._numbers), job))
+
+    def _next_batch(self) -> list[tuple[Job, list[int]]]:
+        """Pairs of one engine, up to the budget; what waits for another engine keeps its turn."""
+        room = self._options.batch_tokens
+        batch: dict[Job, list[int]] = {}
+        aside: list[tuple[int, float, int, Job]] = []
+        engine: Engine | None = None
+        while self._queue and room > 0:
+            priority, virtual, number, job = heapq.heappop(self._queue)
+            if not job.waiting:
+                continue
+            if engine is not None and job.engine is not engine:
+                aside.append((priority, virtual, number, job))
+                continue
+            engine = job.engine
+            taken = job.take(min(QUANTUM, room))
+            tokens = sum(job.lengths[index] for index in taken)
+            room -= tokens
+            self._virtual = max(self._virtual, virtual)
+            job.virtual += tokens
+            batch.setdefault(job, []).extend(taken)
+            if job.waiting:
+                self._push(priority, job)
+        for entry in aside:
+            heapq.heappush(self._queue, entry)
+        return list(batch.items())
+
+    async def _score(self, batch: list[tuple[Job, list[int]]]) -> None:
+        engine = batch[0][0].engine
+        pairs = [job.pairs[index] for job, indices in batch for index in indices]
+        tokens = sum(job.lengths[index] for job, indices in batch for index in indices)
+        self._batch_began = started = time.perf_counter()
+        for job, _ in batch:
+            job.began = job.began if job.began is not None else started
+        try:
+            scores = await asyncio.get_running_loop().run_in_executor(
+                self._thread, engine.reranker.score, pairs
+            )
+        except Exception as error:
+            await self._failed(batch, error)
+            return
+        finally:
+            self._batch_began = None
+        self._measure(engine, tokens, len(batch), time.perf_counter() - started)
+        self._hand_out(batch, iter(scores))
+
+    async def _failed(self, batch: list[tuple[Job, list[int]]], error: Exception) -> None:
+        """One request's fault is not that of the others in its batch: each is tried alone."""
+        if len(batch) > 1:
+            for part in batch:
+                await self._score([part])
+            return
+        log_error("the engine failed", error)
+        future = batch[0][0].future
+        if not future.done():
+            future.set_exception(Refusal("backend", "the engine failed on this request"))
+
+    def _measure(self, engine: Engine, tokens: int, requests: int, seconds: float) -> None:
+        if tokens >= QUANTUM:  # a small batch says little about the speed of a full one
+            before = self.rate(engine)
+            self._rates[engine.name] = before + SMOOTHING * (tokens / max(seconds, 1e-6) - before)
+        self._metrics.batch(engine.name, tokens, requests, seconds)
+
+    def _hand_out(self, batch: list[tuple[Job, list[int]]], scores: Iterator[Score]) -> None:
+        for job, indices in batch:
+            for index in indices:
+                job.scores[index] = next(scores)
+            left = sum(job.lengths[index] for index in job.order[job.taken :])
+            job.ticket.seconds = left / self.rate(job.engine)
+            if len(job.scores) == len(job.pairs) and not job.future.done():
+                job.future.set_result([job.scores[index] for index in range(len(job.pairs))])
+        self._metrics.queued_seconds.set(self.queued_seconds)

@@ -1,0 +1,53 @@
+"""The log: one JSON object a line on standard error, so that no client's text can begin a line of its own.
+
+It holds no text of a query or document unless `--log-texts` was given: of an exception of ours or of a
+library only the type and the places in the code are written, since its message may quote a text.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+import traceback
+from typing import Any
+
+from crosstune.errors import CrosstuneError
+
+
+def log(event: str, **fields: Any) -> None:
+    row = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event} | fields
+    sys.stderr.write(json.dumps(row, ensure_ascii=True, default=str) + "\n")
+    sys.stderr.flush()
+
+
+def log_error(event: str, error: BaseException, **fields: Any) -> None:
+    if isinstance(error, CrosstuneError):
+        log(event, error=str(error), **fields)
+        return
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    places = [
+        f"{frame.filename.rpartition('site-packages/')[2]}:{frame.lineno} {frame.name}" for frame in frames
+    ]
+    log(event, error=type(error).__name__, places=places, **fields)
+
+
+class LibraryLog(logging.Handler):
+    """What uvicorn and asyncio have to say, in the same form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            log_error(record.name, record.exc_info[1], level=record.levelname)
+        else:
+            log(record.name, message=record.getMessage(), level=record.levelname)
+
+
+def take_over_library_logs() -> None:
+    handler = LibraryLog(logging.WARNING)
+    for name in ("uvicorn", "uvicorn.error", "asyncio"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").handlers = []
+    logging.getLogger("uvicorn.error").propagate = True

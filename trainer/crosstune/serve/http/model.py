@@ -1,0 +1,127 @@
+"""One served model: an export folder, loaded and checked, and the one that takes its place."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crosstune.errors import InputError
+from crosstune.files import read_json, sha256_file
+from crosstune.serve.manifest import MANIFEST, read_manifest
+from crosstune.serve.pairs import EncodedPair, LengthRule, PairEncoder
+from crosstune.serve.reranker import CHARACTERS_A_TOKEN, Reranker, Score
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
+WARM_UP = [("a query", "a passage of some words " * count) for count in (1, 4, 16, 64) * 4]
+
+Signature = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A loaded model. `special`: ids of a pair that are no text's; `rate`: tokens a second, measured on the
+    warm-up; `facts`: what `/info` shows."""
+
+    name: str
+    reranker: Reranker
+    encoder: PairEncoder
+    rule: LengthRule
+    special: int
+    rate: float
+    signature: Signature
+    facts: dict[str, Any] = field(repr=False)
+
+    def encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
+        """As the reranker encodes them: a huge text is cut before it is tokenised."""
+        longest = self.rule.max_tokens * CHARACTERS_A_TOKEN
+        return self.encoder.encode([(query[:longest], text[:longest]) for query, text in pairs])
+
+
+def named_exports(words: Sequence[str]) -> dict[str, Path]:
+    """`NAME=EXPORT` or `EXPORT` -> name and folder, in the order given.
+
+    Without a name the folder's own counts, or its parent's where it is called `export`. Raises
+    `InputError` for a name twice and for one that is no plain word.
+    """
+    exports: dict[str, Path] = {}
+    for word in words:
+        name, equals, folder = word.partition("=")
+        path = Path(folder if equals else word)
+        if not equals:
+            resolved = path.resolve()
+            name = resolved.parent.name if resolved.name == "export" else resolved.name
+        if not NAME.fullmatch(name):
+            raise InputError(f"{word}: {name!r} cannot be a model's name; give one as NAME={path}")
+        if name in exports:
+            raise InputError(
+                f"{word}: a model called {name!r} is already served; give another as NAME={path}"
+            )
+        exports[name] = path
+    return exports
+
+
+def signature(folder: Path) -> Signature | None:
+    """Changes when another export takes the folder's place; None while there is none."""
+    try:
+        stat = (folder / MANIFEST).stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def load(name: str, folder: Path) -> Engine:
+    """Loads the folder, and serves it only when it is whole, was exported with a parity check that held,
+    and scores a few pairs to the same finite numbers twice, alone and together.
+
+    Raises `InputError`. Blocks for the time of the loading: call it in a thread.
+    """
+    seen = signature(folder)
+    manifest = read_manifest(folder)
+    values = read_json(folder / MANIFEST)
+    if not values.get("parity"):
+        raise InputError(
+            f"{folder / MANIFEST}: has no parity result, so nothing says that this export equals the trained "
+            "model; export it again"
+        )
+    reranker = Reranker(folder)
+    encoder = PairEncoder.from_folder(folder, manifest.rule)
+    rate = _check(folder, reranker, encoder)
+    if seen is None or signature(folder) != seen:
+        raise InputError(f"{folder}: changed while it was read; it is read again")
+    facts = {
+        "name": name,
+        "base_model": values.get("base_model"),
+        "max_tokens": manifest.rule.max_tokens,
+        "max_query_tokens": manifest.rule.max_query_tokens,
+        "score_activation": values.get("score_activation"),
+        "threshold": values.get("threshold"),
+        "manifest_sha256": sha256_file(folder / MANIFEST),
+        "exported_by": values.get("crosstune_version"),
+        "loaded_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    special = len(encoder.encode([("", "")])[0])
+    return Engine(name, reranker, encoder, manifest.rule, special, rate, seen, facts)
+
+
+def _check(folder: Path, reranker: Reranker, encoder: PairEncoder) -> float:
+    together = reranker.score(WARM_UP)
+    started = time.perf_counter()
+    again = reranker.score(WARM_UP)
+    elapsed = time.perf_counter() - started
+    alone = [reranker.score([pair])[0] for pair in WARM_UP[:4]]
+    for first, second in [*zip(together, again, strict=True), *zip(together, alone, strict=False)]:
+        if not _equal(first, second):
+            raise InputError(
+                f"{folder}: the same pair got the logits {first.logit} and {second.logit}; do not serve it, "
+                "export the model again"
+            )
+    return sum(map(len, encoder.encode(WARM_UP))) / max(elapsed, 1e-6)
+
+
+def _equal(first: Score, second: Score) -> bool:
+    return math.isfinite(first.logit) and abs(first.logit - second.logit) <= 1e-3

@@ -1,0 +1,116 @@
+"""`crosstune serve`: loads the models, then takes requests until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+
+from crosstune.errors import InputError
+from crosstune.serve.http.app import create_app
+from crosstune.serve.http.keys import Keys
+from crosstune.serve.http.logs import log, take_over_library_logs
+from crosstune.serve.http.model import load, named_exports
+from crosstune.serve.http.options import Options
+from crosstune.serve.http.protocol import HEAD_BYTES, guarded_protocol
+from crosstune.serve.http.service import Service
+from crosstune.serve.http.wire import STYLES
+
+
+def serve(exports: Sequence[str], options: Options) -> None:
+    """Blocks until SIGTERM, after which it returns, or SIGINT, after which it raises KeyboardInterrupt.
+
+    Raises `InputError` for a folder, key file or address that cannot be used.
+    """
+    if options.style is not None and options.style not in STYLES:
+        raise InputError(f"--style {options.style}: no such wire format; one of {', '.join(STYLES)}")
+    folders = named_exports(exports)
+    keys = Keys(options.keys) if options.keys else None
+    take_over_library_logs()
+    started = time.perf_counter()
+    service = Service({name: load(name, folder) for name, folder in folders.items()}, options)
+    listener = _listen(options)
+    host = listener.getsockname()[0]
+    if keys is None and not host.startswith("127."):
+        log("no keys: whoever reaches this address may use it; give --keys FILE", host=host)
+    config = uvicorn.Config(
+        create_app(service, folders, keys),
+        http=guarded_protocol(options.read_seconds),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=options.max_connections,
+        timeout_graceful_shutdown=options.shutdown_seconds,
+        h11_max_incomplete_event_size=HEAD_BYTES,
+    )
+    server = Server(config, service, started)
+    asyncio.run(server.serve(sockets=[listener]))
+    log("stopped")
+    if server.interrupted:
+        raise KeyboardInterrupt
+
+
+class Server(uvicorn.Server):
+    """uvicorn with a time to drain: load balancers see `/ready` fail before the door closes."""
+
+    def __init__(self, config: uvicorn.Config, service: Service, began: float) -> None:
+        super().__init__(config)
+        self.interrupted = False
+        self._service = service
+        self._began = began
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Says where it listens, once it does."""
+        await super().startup(sockets)
+        for listener in sockets or []:
+            host, port = listener.getsockname()[:2]
+            log(
+                "serving",
+                url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
+                models=list(self._service.engines),
+                seconds=round(time.perf_counter() - self._began, 2),
+            )
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's, but a signal that was obeyed is not raised again afterwards."""
+        before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, number: int, _: FrameType | None) -> None:
+        second = self._service.draining
+        self._service.draining = True
+        self.interrupted = number == signal.SIGINT
+        if second and self.should_exit:
+            self.force_exit = True
+        elif second or self._service.options.drain_seconds <= 0:
+            self.should_exit = True
+        else:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._service.options.drain_seconds, setattr, self, "should_exit", True)
+
+
+def _listen(options: Options) -> socket.socket:
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, proto)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except (OSError, OverflowError) as error:
+        raise InputError(f"--host {options.host} --port {options.port}: cannot be used ({error})") from None
+    return listener
