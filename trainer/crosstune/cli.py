@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crosstune.commands import rank, run
+from crosstune.commands import evaluate, rank, run
 from crosstune.errors import CrosstuneError, InputError, MissingExtra
 from crosstune.progress import say
 
@@ -33,7 +33,7 @@ def options(
     """Adapt a cross-encoder reranker to your own collection, and prove by how much it helps."""
 
 
-for _command in (run, rank):
+for _command in (run, evaluate, rank):
     _command.register(app)
 
 
