@@ -14,7 +14,7 @@ from crosstune.data.msmarco import MsMarco
 from crosstune.data.msmarco_files import read_msmarco_run, read_qrels, read_top1000, read_triples
 from crosstune.data.reproduction_settings import MsMarcoFiles
 from crosstune.errors import InputError
-from crosstune.evaluate.msmarco import reciprocal_ranks
+from crosstune.evaluate.reciprocal_rank import reciprocal_ranks
 from models import WORDS
 
 NINE = {

@@ -9,7 +9,7 @@ from typing import Any
 
 from crosstune.data import MsMarco, build_mini_msmarco
 from crosstune.evaluate import PerQuery, render_reproduction, reproduction_metrics
-from crosstune.evaluate.msmarco import reciprocal_ranks
+from crosstune.evaluate.reciprocal_rank import reciprocal_ranks
 from crosstune.files import read_json, write_json
 from crosstune.progress import say
 from crosstune.recipe import MsMarcoRecipe, dump_recipe

@@ -42,6 +42,16 @@ class RunFolder:
     def candidates(self, split: str) -> Path:
         return self.stage("retrieve") / f"{split}.trec"
 
+    def scores(self, split: str, system: str) -> Path:
+        """The run of a reranked system (`base` or `tuned`)."""
+        return self.stage("evaluate") / f"{split}.{system}.trec"
+
+    def collection_folder(self) -> Path:
+        """The BEIR folder that the stages read."""
+        source = self.stage("collection") / "source.json"
+        path = Path(read_json(source)["folder"])
+        return path if path.is_absolute() else source.parent / path
+
     @property
     def recipe(self) -> Path:
         return self.root / "recipe.yaml"
@@ -86,6 +96,10 @@ class RunFolder:
     @property
     def metrics(self) -> Path:
         return self.stage("evaluate") / "metrics.json"
+
+    @property
+    def per_query(self) -> Path:
+        return self.stage("evaluate") / "per_query.csv"
 
     @property
     def report(self) -> Path:
@@ -180,6 +194,6 @@ def code_version(packages: Sequence[str]) -> str:
         for package in packages:
             files += (Path(root) / package).rglob("*.py")
         for path in sorted(files):
-            if path.name not in ("cli.py", "run.py", "execute.py"):
+            if path.name not in ("cli.py", "run.py", "execute.py", "sources.py", "assessment.py"):
                 digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
     return digest.hexdigest()

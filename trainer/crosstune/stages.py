@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable
 from functools import cache
@@ -86,10 +85,7 @@ class Pipeline:
         return render_table(metrics)
 
     def collection_folder(self) -> Path:
-        """The BEIR folder that the stages read."""
-        source = self.folder.stage("collection") / "source.json"
-        path = Path(json.loads(source.read_text(encoding="utf-8"))["folder"])
-        return path if path.is_absolute() else source.parent / path
+        return self.folder.collection_folder()
 
     def collection(self) -> Collection:
         return self._read(self.collection_folder())
@@ -155,8 +151,8 @@ class Pipeline:
                 collection.passages,
                 f"test with the {system} model, queries",
             )
-            write_run(out / f"test.{system}.trec", scored.run, f"crosstune-{system}")
-            runs[system] = read_run(out / f"test.{system}.trec")
+            write_run(out / self.folder.scores("test", system).name, scored.run, f"crosstune-{system}")
+            runs[system] = read_run(out / self.folder.scores("test", system).name)
             milliseconds[system] = scored.milliseconds
         groups = read_groups(self.folder.stage("mine"))
         evaluate(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from crosstune.errors import InputError
 from crosstune.files import read_lines, staged_file
-from crosstune.records import Run, ranking
+from crosstune.records import Qrels, Run, ranking
 
 
 def write_run(path: Path, run: Run, tag: str) -> None:
@@ -22,18 +25,23 @@ def write_run(path: Path, run: Run, tag: str) -> None:
                 handle.write(f"{query_id} Q0 {doc_id} {rank} {score} {tag}\n")
 
 
+@dataclass(frozen=True)
+class RunFile:
+    """A run, and what a reader of its figures must know about the file."""
+
+    run: Run
+    notes: tuple[str, ...]
+
+
 def read_run(path: Path) -> Run:
     """Reads a TREC run; the score decides and not the rank column.
 
-    Raises `InputError` with file and line for what `read_run_lines` refuses, and for a document that is
-    listed twice for one query.
+    Raises `InputError` with file and line for a line without six columns, a score that is not a
+    finite number, or a document that is listed twice for one query.
     """
     run: Run = {}
-    for number, query_id, doc_id, score in read_run_lines(path):
-        scores = run.setdefault(query_id, {})
-        if doc_id in scores:
-            raise InputError(f"{path}:{number}: document {doc_id!r} is listed twice for query {query_id!r}")
-        scores[doc_id] = score
+    for number, query_id, doc_id, _, score in _run_lines(path):
+        _add(run, path, number, query_id, doc_id, score)
     return run
 
 
@@ -43,6 +51,28 @@ def read_run_lines(path: Path) -> Iterator[tuple[int, str, str, float]]:
     Raises `InputError` with file and line for a line without six columns and a score that is not a finite
     number.
     """
+    for number, query_id, doc_id, _, score in _run_lines(path):
+        yield number, query_id, doc_id, score
+
+
+def read_run_file(path: Path) -> RunFile:
+    """Reads a TREC run as `read_run` does, and notes where its lines are not sorted by score, or where its
+    rank column tells another order than its scores."""
+    run: Run = {}
+    ranks: dict[str, array[int]] = {}
+    numbered = True
+    for number, query_id, doc_id, rank, score in _run_lines(path):
+        _add(run, path, number, query_id, doc_id, score)
+        numbered = numbered and rank.lstrip("-").isdigit() and len(rank) < 18
+        if numbered:
+            ranks.setdefault(query_id, array("q")).append(int(rank))
+    if not run:
+        raise InputError(f"{path}: is empty; a TREC run was expected: qid Q0 docno rank score tag")
+    return RunFile(run, tuple(_notes(path, run, ranks if numbered else {})))
+
+
+def _run_lines(path: Path) -> Iterator[tuple[int, str, str, str, float]]:
+    """Yields `(line number, query id, document id, rank column, score)`."""
     for number, line in read_lines(path):
         columns = line.split()
         if not columns:
@@ -52,11 +82,76 @@ def read_run_lines(path: Path) -> Iterator[tuple[int, str, str, float]]:
                 f"{path}:{number}: found {len(columns)} columns, a TREC run has 6: "
                 "qid Q0 docno rank score tag"
             )
-        query_id, _, doc_id, _, text, _ = columns
+        query_id, _, doc_id, rank, text, _ = columns
         try:
             score = float(text)
         except ValueError:
             score = math.nan
         if not math.isfinite(score):
             raise InputError(f"{path}:{number}: score {text!r} is not a finite number")
-        yield number, query_id, doc_id, score
+        yield number, query_id, doc_id, rank, score
+
+
+def _add(run: Run, path: Path, number: int, query_id: str, doc_id: str, score: float) -> None:
+    scores = run.setdefault(query_id, {})
+    if doc_id in scores:
+        raise InputError(f"{path}:{number}: document {doc_id!r} is listed twice for query {query_id!r}")
+    scores[doc_id] = score
+
+
+def _notes(path: Path, run: Run, ranks: dict[str, array[int]]) -> Iterator[str]:
+    unsorted = [query_id for query_id, scores in run.items() if not _falling(list(scores.values()))]
+    if unsorted:
+        yield (
+            f"{path}: the lines of {len(unsorted)} of {len(run)} queries are not sorted by score "
+            f"(query {unsorted[0]!r}); they are taken in the order of their scores"
+        )
+    other = [
+        query_id
+        for query_id, places in ranks.items()
+        if len(set(places)) == len(places)
+        and not _falling([s for _, s in sorted(zip(places, run[query_id].values(), strict=True))])
+    ]
+    if other:
+        yield (
+            f"{path}: rank and score disagree for {len(other)} of {len(run)} queries (query {other[0]!r}); "
+            "the score decides, as in trec_eval, and the rank column is not read"
+        )
+
+
+def _falling(scores: list[float]) -> bool:
+    return all(before >= after for before, after in pairwise(scores))
+
+
+def read_qrels(path: Path) -> Qrels:
+    """Reads relevance judgements: TREC's `qid iter docno grade`, or BEIR's `query-id corpus-id score`
+    (tab-separated, with or without its header).
+
+    Raises `InputError` with file and line for another number of columns, a grade that is no integer, or
+    a document that is judged twice for one query with different grades.
+    """
+    qrels: Qrels = {}
+    width = 0
+    for number, line in read_lines(path):
+        columns = line.split()
+        if not columns or (number == 1 and columns[0] == "query-id"):
+            continue
+        width = width or len(columns)
+        if len(columns) not in (3, 4) or len(columns) != width:
+            raise InputError(
+                f"{path}:{number}: found {len(columns)} columns; qrels have 4 (qid iter docno grade) or, as "
+                "BEIR's, 3 (query-id corpus-id score)" + (f", here {width}" if width in (3, 4) else "")
+            )
+        query_id, doc_id, text = columns[0], columns[-2], columns[-1]
+        try:
+            grade = int(text)
+        except ValueError:
+            raise InputError(f"{path}:{number}: grade {text!r} is not an integer") from None
+        if qrels.setdefault(query_id, {}).setdefault(doc_id, grade) != grade:
+            raise InputError(
+                f"{path}:{number}: query {query_id!r} and document {doc_id!r} are judged twice, "
+                f"{qrels[query_id][doc_id]} and {grade}"
+            )
+    if not qrels:
+        raise InputError(f"{path}: holds no judgement")
+    return qrels

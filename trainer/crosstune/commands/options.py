@@ -2,8 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+QrelsOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Judgements: TREC's 4 columns or BEIR's 3. A run folder has its own."),
+]
+MeasureOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--measure",
+        "-m",
+        metavar="NAME",
+        help="A measure of ir_measures, for example nDCG@10; several times.",
+    ),
+]
+RelevantOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="GRADE", help="The grade from which yes-or-no measures count a document."),
+]
+FirstStageOption = Annotated[
+    Path | None, typer.Option(metavar="TREC-RUN", help="The candidates that the run reranks.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Of the bootstrap and the randomisation test.")]
+ResamplesOption = Annotated[int, typer.Option(min=100, help="Of the bootstrap and the randomisation test.")]

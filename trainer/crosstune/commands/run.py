@@ -20,7 +20,6 @@ STAGES = {
     "retrieve": "Build the collection and retrieve the first stage's candidates.",
     "mine": "Draw training groups from the first stage's candidates.",
     "train": "Train the cross-encoder; goes on from the last checkpoint after a kill.",
-    "evaluate": "Compare first stage, base and tuned model on the test split.",
     "export": "Write the folder that serving systems load, checked against the trained model.",
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from crosstune.errors import InputError
+from crosstune.evaluate.ids import check_shared
 from crosstune.records import Qrels, Run, ranking
 
 if TYPE_CHECKING:
@@ -27,11 +28,43 @@ def parse(name: str) -> Measure:
         ) from None
 
 
+def check_measures(names: Sequence[str]) -> None:
+    """Raises `InputError` for a name that is no measure, is given twice, or that no installed package
+    computes."""
+    import ir_measures
+
+    for place, name in enumerate(names):
+        try:
+            measure = parse(name)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        if name in names[:place]:
+            raise InputError(f"measure {name} is given twice")
+        if not any(p.is_available() and p.supports(measure) for p in ir_measures.DefaultPipeline.providers):
+            raise InputError(
+                f"measure {name}: no installed package computes it; ir_measures lists the one that does "
+                "(for example pip install cwl-eval for RBP, pyndeval for alpha_nDCG)"
+            )
+
+
+def cutoff(name: str) -> float:
+    """How deep a measure reads: its cutoff, or infinity."""
+    return float(parse(name).params.get("cutoff", "inf"))
+
+
+def total(name: str, by_query: Mapping[str, float]) -> float:
+    """A measure over all queries, as trec_eval sums it up: the mean, or for counts (NumRet) the sum."""
+    import ir_measures
+
+    is_sum = isinstance(parse(name).aggregator(), ir_measures.measures.base.SumAgg)
+    return sum(by_query.values()) if is_sum else mean(by_query)
+
+
 def per_query(qrels: Qrels, run: Run, measures: Sequence[str]) -> PerQuery:
     """Each measure for every query of the qrels; a query without results counts 0 (trec_eval -c).
 
-    The score decides, ties break by document id, descending; an unjudged document is not relevant;
-    the gain of nDCG is linear. Computed by ir_measures.
+    The score, in fp32 as trec_eval holds it, decides; ties break by document id, descending; an unjudged
+    document is not relevant; the gain of nDCG is linear. Computed by ir_measures.
     """
     import ir_measures
 
@@ -41,7 +74,7 @@ def per_query(qrels: Qrels, run: Run, measures: Sequence[str]) -> PerQuery:
     # Ranks in place of scores: the tools behind ir_measures break ties in different ways (RR@10 comes
     # from the MS MARCO script), and ranks leave them none to break.
     answered = {
-        query_id: {doc: float(-place) for place, doc in enumerate(ranking(run[query_id]))}
+        query_id: {doc: float(-place) for place, doc in enumerate(ranking(_fp32(run[query_id])))}
         for query_id in judged
         if run.get(query_id)
     }
@@ -49,6 +82,14 @@ def per_query(qrels: Qrels, run: Run, measures: Sequence[str]) -> PerQuery:
         for metric in ir_measures.iter_calc(list(parsed), judged, answered):
             values[parsed[metric.measure]][metric.query_id] = float(metric.value)
     return values
+
+
+def _fp32(scores: Mapping[str, float]) -> dict[str, float]:
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        rounded = np.fromiter(scores.values(), dtype=np.float64, count=len(scores)).astype(np.float32)
+    return dict(zip(scores, rounded.tolist(), strict=True))
 
 
 def mean(values: Mapping[str, float] | Iterable[float]) -> float:
@@ -81,11 +122,7 @@ def at_depth(candidates: Run, reranked: Run, depth: int) -> Run:
 def check_runs(qrels: Qrels, runs: Mapping[str, Run]) -> None:
     """Raises `InputError` unless the runs answer these queries and rerank the same candidates."""
     candidates = runs["first_stage"]
-    if not qrels.keys() & candidates.keys():
-        raise InputError(
-            f"the qrels and the run share no query (qrels: {sorted(qrels)[:3]} ..., run: "
-            f"{sorted(candidates)[:3]} ...); usually they are of different splits or ids were rewritten"
-        )
+    check_shared(qrels, candidates, "the qrels", "the run", {})
     for name, run in runs.items():
         for query_id, scores in candidates.items():
             missing = scores.keys() - run.get(query_id, {}).keys()

@@ -1,23 +1,119 @@
-"""MRR@10 as the official MS MARCO script computes it (`ms_marco_eval.py`)."""
+"""The official MS MARCO passage ranking script, `ms_marco_eval.py`, figure for figure.
+
+It differs from trec_eval (docs/evaluation.md has both side by side), so its figures carry its own names and
+never stand in a column with others. https://github.com/microsoft/MSMARCO-Passage-Ranking
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
 
+from crosstune.errors import InputError
+from crosstune.files import read_lines
+
+NAME = "MS MARCO MRR@10"
 DEPTH = 10
+LIST = 1000
+EMPTY = 0
+"""What the script fills unused ranks with; it takes it for passage 0."""
 
 
-def reciprocal_ranks(
-    relevant: Mapping[str, Set[str]], ranks: Mapping[str, Mapping[str, int]]
-) -> dict[str, float]:
-    """1 / rank of the best relevant passage within 10, else 0, for every query of the qrels.
+@dataclass(frozen=True)
+class MsMarcoResult:
+    """`mrr`: the sum of reciprocal ranks divided by the number of queries in the qrels; `queries_ranked`:
+    queries of the run; `notes`: where the script's rules decided about the figure without a word."""
 
-    The rank decides, not a score; a query that the run lacks counts 0. `relevant`: query id -> passage ids;
-    `ranks`: query id -> passage id -> rank from 1.
+    mrr: float
+    queries: int
+    queries_ranked: int
+    per_query: dict[int, float]
+    notes: tuple[str, ...]
+
+
+def ms_marco_eval(qrels_path: Path, run_path: Path) -> MsMarcoResult:
+    """Scores `qid <tab> pid <tab> rank` lines against `qid <tab> 0 <tab> pid <tab> 1` lines.
+
+    The rank column decides; the fourth column of the qrels is not read; a query that is missing from the
+    run counts 0. Raises `InputError` where the script complains: a column that is no integer, a rank above
+    1000, a passage at two ranks of one query, a run without any query of the qrels.
     """
-    values = {}
-    for query_id, passages in relevant.items():
-        found = ranks.get(query_id, {})
-        best = min((found[passage] for passage in passages if passage in found), default=DEPTH + 1)
-        values[query_id] = 1 / best if best <= DEPTH else 0.0
-    return values
+    relevant = _relevant(qrels_path)
+    ranked, notes = _ranked(run_path)
+    if not relevant.keys() & ranked.keys():
+        raise InputError(
+            f"{run_path}: no query of it is in {qrels_path}; are these the judgements of another split?"
+        )
+    values = {query_id: _reciprocal_rank(ranked.get(query_id), pids) for query_id, pids in relevant.items()}
+    gaps = [q for q, pids in relevant.items() if EMPTY in pids and EMPTY in ranked.get(q, [])[:DEPTH]]
+    if gaps:
+        notes.append(
+            f"passage 0 is relevant for {len(gaps)} queries (query {gaps[0]}) whose lists have a gap in the "
+            "first 10 ranks: the script takes a gap for passage 0, and counts it as a hit"
+        )
+    mrr = sum(values[query_id] for query_id in ranked if query_id in values) / len(relevant)
+    return MsMarcoResult(mrr, len(relevant), len(ranked), values, tuple(notes))
+
+
+def _relevant(path: Path) -> dict[int, set[int]]:
+    relevant: dict[int, set[int]] = {}
+    for number, line in read_lines(path):
+        query_id, pid = _integers(path, number, line, (0, 2), "qid, 0, pid and 1")
+        relevant.setdefault(query_id, set()).add(pid)
+    return relevant
+
+
+def _ranked(path: Path) -> tuple[dict[int, list[int]], list[str]]:
+    ranked: dict[int, list[int]] = {}
+    turned: list[int] = []
+    replaced: list[int] = []
+    for number, line in read_lines(path):
+        query_id, pid, rank = _integers(path, number, line, (0, 1, 2), "qid, pid and rank")
+        if not -LIST < rank <= LIST:
+            raise InputError(f"{path}:{number}: rank is {rank}; the MS MARCO script takes 1 to {LIST}")
+        places = ranked.setdefault(query_id, [EMPTY] * LIST)
+        if rank < 1:
+            turned.append(number)
+        if places[rank - 1] != EMPTY:
+            replaced.append(number)
+        places[rank - 1] = pid
+    for query_id, places in ranked.items():
+        twice = [pid for pid, count in Counter(places).items() if count > 1 and pid != EMPTY]
+        if twice:
+            raise InputError(
+                f"{path}: passage {twice[0]} stands at {places.count(twice[0])} ranks of query {query_id}"
+            )
+    notes = []
+    if turned:
+        notes.append(
+            f"{path}:{turned[0]}: a rank below 1 counts from the end of the 1000 ({len(turned)} lines)"
+        )
+    if replaced:
+        notes.append(
+            f"{path}:{replaced[0]}: a rank given twice keeps the later passage ({len(replaced)} lines)"
+        )
+    return ranked, notes
+
+
+def _integers(path: Path, number: int, line: str, places: tuple[int, ...], expected: str) -> list[int]:
+    columns = line.strip().split("\t")
+    try:
+        return [int(columns[place]) for place in places]
+    except (IndexError, ValueError):
+        hint = (
+            "; this looks like a TREC run, which the script does not read (make one: "
+            """awk -v OFS='\\t' '{print $1, $3, $4}' RUN)"""
+            if len(line.split()) == 6
+            else ""
+        )
+        raise InputError(
+            f"{path}:{number}: {line[:60]!r}: {expected}, integers between tabs, were expected{hint}"
+        ) from None
+
+
+def _reciprocal_rank(places: list[int] | None, relevant: set[int]) -> float:
+    for rank, pid in enumerate((places or [])[:DEPTH], start=1):
+        if pid in relevant:
+            return 1 / rank
+    return 0.0

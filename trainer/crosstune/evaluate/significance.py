@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 TIE = 1e-9
@@ -14,7 +14,8 @@ POWER_Z = 1.959964 + 0.841621
 class Comparison:
     """`difference`: mean over queries of other - baseline; `low`, `high`: its 95 % bootstrap interval;
     `p`: two-sided paired randomisation test; `detectable`: the smallest true difference that this many
-    queries would show in four of five repetitions."""
+    queries would show in four of five repetitions; `effect`: the difference in standard deviations of the
+    per-query differences (Cohen's d for pairs), 0 when all differences are equal."""
 
     difference: float
     low: float
@@ -24,6 +25,27 @@ class Comparison:
     ties: int
     losses: int
     detectable: float
+    effect: float
+
+
+def interval(values: Sequence[float], seed: int, resamples: int) -> tuple[float, float]:
+    """The 95 % percentile bootstrap interval of the mean, by scipy; the value itself when there is one."""
+    import numpy as np
+    from scipy.stats import bootstrap
+
+    numbers = np.asarray(values, dtype=np.float64)
+    if len(numbers) < 2 or numbers.min() == numbers.max():
+        only = float(numbers[0]) if len(numbers) else 0.0
+        return only, only
+    found = bootstrap(
+        (numbers,),
+        np.mean,
+        n_resamples=resamples,
+        method="percentile",
+        batch=1000,
+        random_state=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def compare(
@@ -35,14 +57,16 @@ def compare(
     when there are at most `resamples` flips; the interval is the percentile bootstrap. Both by scipy.
     """
     import numpy as np
-    from scipy.stats import bootstrap, permutation_test
+    from scipy.stats import permutation_test
 
     differences = np.array([other[query_id] - baseline[query_id] for query_id in baseline])
     count = len(differences)
     wins, losses = int((differences > TIE).sum()), int((differences < -TIE).sum())
     difference = float(differences.mean()) if count else 0.0
     if wins + losses == 0 or count < 2:
-        return Comparison(difference, difference, difference, 1.0, wins, count - wins - losses, losses, 0.0)
+        return Comparison(
+            difference, difference, difference, 1.0, wins, count - wins - losses, losses, 0.0, 0.0
+        )
     test = permutation_test(
         (differences,),
         lambda sample, axis: sample.mean(axis=axis),
@@ -52,23 +76,18 @@ def compare(
         batch=1000,
         random_state=np.random.default_rng(seed),
     )
-    interval = bootstrap(
-        (differences,),
-        np.mean,
-        n_resamples=resamples,
-        method="percentile",
-        batch=1000,
-        random_state=np.random.default_rng(seed),
-    ).confidence_interval
+    low, high = interval(differences.tolist(), seed, resamples)
+    deviation = float(differences.std(ddof=1))
     return Comparison(
         difference=difference,
-        low=float(interval.low),
-        high=float(interval.high),
+        low=low,
+        high=high,
         p=float(test.pvalue),
         wins=wins,
         ties=count - wins - losses,
         losses=losses,
-        detectable=float(POWER_Z * differences.std(ddof=1) / count**0.5),
+        detectable=POWER_Z * deviation / count**0.5,
+        effect=difference / deviation if deviation > TIE else 0.0,
     )
 
 

@@ -1,0 +1,94 @@
+"""Any measure equals trec_eval: runs with ties, missing queries, negative grades and unjudged documents."""
+
+from __future__ import annotations
+
+import pytest
+import pytrec_eval
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crosstune.errors import InputError
+from crosstune.evaluate import per_query
+from crosstune.evaluate.assess import relevant_from
+from crosstune.evaluate.measures import check_measures, total
+from crosstune.records import Qrels, Run
+
+NAMES = {
+    "nDCG@10": "ndcg_cut_10",
+    "nDCG@3": "ndcg_cut_3",
+    "nDCG": "ndcg",
+    "AP": "map",
+    "AP@5": "map_cut_5",
+    "RR": "recip_rank",
+    "P@5": "P_5",
+    "R@5": "recall_5",
+    "R@100": "recall_100",
+    "Rprec": "Rprec",
+    "Bpref": "bpref",
+    "Success@1": "success_1",
+    "Success@5": "success_5",
+    "IPrec@0.2": "iprec_at_recall_0.20",
+    "SetP": "set_P",
+    "SetR": "set_recall",
+    "NumRet": "num_ret",
+    "NumRet(rel=1)": "num_rel_ret",
+}
+IDS = [f"d{i}" for i in range(14)] + ["é", "z\u4e2d"]
+QUERIES = [f"q{i}" for i in range(5)]
+GRADES = st.dictionaries(st.sampled_from(IDS), st.integers(-1, 4), min_size=1, max_size=10)
+# Few distinct scores, so that ties are common; two pairs are apart in fp64 and equal in fp32.
+SCORES = st.sampled_from([-3.5, 0.0, 0.5, 1.0, 1.00000001, 1.00000002, 2.25, 1e-30, -1e-30])
+RUNS = st.dictionaries(
+    st.sampled_from([*QUERIES, "unjudged"]),
+    st.dictionaries(st.sampled_from(IDS), SCORES, min_size=1),
+    min_size=1,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(qrels=st.dictionaries(st.sampled_from(QUERIES), GRADES, min_size=1), run=RUNS)
+def test_every_measure_equals_trec_eval(qrels: Qrels, run: Run) -> None:
+    families = {name.rpartition("_")[0] if name[-1].isdigit() else name for name in NAMES.values()}
+    wanted = {f"{f}.3,5,10,100" if f in ("ndcg_cut", "map_cut", "P", "recall") else f for f in families}
+    wanted = {w for w in wanted if not w.startswith(("iprec", "success"))} | {
+        "iprec_at_recall",
+        "success.1,5",
+    }
+    theirs = pytrec_eval.RelevanceEvaluator(qrels, wanted).evaluate(run)
+    ours = per_query(qrels, run, list(NAMES))
+    for name, trec in NAMES.items():
+        expected = {q: theirs[q][trec] if q in theirs else 0.0 for q in qrels}
+        assert ours[name] == pytest.approx(expected, abs=1e-6), name
+        summed = sum(expected.values())
+        mean = summed if name.startswith("Num") else summed / len(qrels)
+        assert total(name, ours[name]) == pytest.approx(mean, abs=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(qrels=st.dictionaries(st.sampled_from(QUERIES), GRADES, min_size=1), run=RUNS)
+def test_a_threshold_of_relevance_is_trec_evals_level(qrels: Qrels, run: Run) -> None:
+    theirs = pytrec_eval.RelevanceEvaluator(qrels, {"map", "recall.100"}, relevance_level=2).evaluate(run)
+    names = {relevant_from("AP", 2): "map", relevant_from("R@100", 2): "recall_100"}
+    assert list(names) == ["AP(rel=2)", "R(rel=2)@100"]
+    ours = per_query(qrels, run, list(names))
+    for name, trec in names.items():
+        expected = {q: theirs[q][trec] if q in theirs else 0.0 for q in qrels}
+        assert ours[name] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_threshold_is_set_only_where_a_measure_takes_one_and_names_none() -> None:
+    given_names = ["nDCG@10", "Judged@10", "NumRet", "RR(rel=3)@10"]
+    assert [relevant_from(name, 2) for name in given_names] == given_names
+
+
+@pytest.mark.parametrize(
+    ("measures", "message"),
+    [
+        (["nDGC@10"], "'nDGC@10' is no measure of ir_measures"),
+        (["nDCG@10", "nDCG@10"], "given twice"),
+        (["alpha_nDCG@10"], "alpha_nDCG@10: no installed package computes it"),
+    ],
+)
+def test_measures_that_cannot_be_computed_are_refused(measures: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check_measures(measures)

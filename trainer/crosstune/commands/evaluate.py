@@ -1,0 +1,136 @@
+"""`crosstune evaluate`: a recipe's stage, or a run against judgements."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from crosstune.commands.options import (
+    FirstStageOption,
+    JsonOption,
+    MeasureOption,
+    QrelsOption,
+    RelevantOption,
+    ResamplesOption,
+    SeedOption,
+)
+
+KEYS_HELP = "For a recipe: overrides, for example evaluate.resamples=1000 run_dir=runs/mine."
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(evaluate)
+
+
+def evaluate(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE|RUN|TREC-RUN",
+            help="A .yaml file or the name of a shipped recipe: does that recipe's evaluation. A folder: "
+            "the run folder of a recipe, or what --out wrote. Any other file: a TREC run.",
+        ),
+    ],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help=KEYS_HELP)] = None,
+    qrels: QrelsOption = None,
+    measure: MeasureOption = None,
+    relevant_from: RelevantOption = None,
+    first_stage: FirstStageOption = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="queries.jsonl: break down by length and by its fields."),
+    ] = None,
+    by: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD", help="Break down by a field of the queries file too.")
+    ] = None,
+    depth: Annotated[
+        list[int] | None, typer.Option(min=1, help="Candidates reranked; 10, 20, 50, 100, 1000 by default.")
+    ] = None,
+    msmarco: Annotated[
+        bool,
+        typer.Option("--msmarco", help="Score qid, pid, rank lines as the official MS MARCO script does."),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write metrics.json, per_query.csv and the run there."),
+    ] = None,
+    seed: SeedOption = 13,
+    resamples: ResamplesOption = 10_000,
+    as_json: JsonOption = False,
+) -> None:
+    """Evaluate a run against judgements, or do the evaluation of a recipe.
+
+    What the first argument is decides: a recipe's stage is run; a run (folder or TREC file) is measured.
+    """
+    given = {
+        "--qrels": qrels, "--measure": measure, "--relevant-from": relevant_from,
+        "--first-stage": first_stage, "--queries": queries, "--by": by, "--depth": depth,
+        "--msmarco": msmarco, "--out": out,
+    }  # fmt: skip
+    if _is_recipe(target, overrides or []):
+        _run_stage(target, overrides or [], given, as_json)
+        return
+    if msmarco:
+        _ms_marco(Path(target), qrels, {name: v for name, v in given.items() if name != "--qrels"}, as_json)
+        return
+    from crosstune import assessment
+
+    request = assessment.Request(
+        target, qrels, tuple(measure or ()), relevant_from, first_stage, queries, tuple(by or ()),
+        tuple(depth or ()), out, seed, resamples,
+    )  # fmt: skip
+    _show(assessment.evaluate_run(request), as_json)
+
+
+def _is_recipe(target: str, overrides: list[str]) -> bool:
+    path = Path(target)
+    return bool(overrides) or path.suffix in (".yaml", ".yml") or not path.exists()
+
+
+def _run_stage(recipe: str, overrides: list[str], given: dict[str, Any], as_json: bool) -> None:
+    from crosstune import execute
+    from crosstune.errors import InputError
+
+    if any(given.values()):
+        names = ", ".join(name for name, value in given.items() if value)
+        what = recipe if Path(recipe).exists() else f"{recipe} (no such file)"
+        raise InputError(
+            f"{what} is taken for a recipe, and {names} belongs to a run; name a run, or leave it out"
+        )
+    execute.run_one("evaluate", recipe, overrides, as_json=as_json)
+
+
+def _ms_marco(run: Path, qrels: Path | None, given: dict[str, Any], as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from crosstune.errors import InputError
+    from crosstune.evaluate.msmarco import NAME, ms_marco_eval
+    from crosstune.progress import say
+
+    others = [name for name, value in given.items() if value and name != "--msmarco"]
+    if qrels is None or others:
+        reason = f"leave {', '.join(others)} out" if others else "give --qrels FILE"
+        raise InputError(f"--msmarco is the official script and takes a run and --qrels alone; {reason}")
+    result = ms_marco_eval(qrels, run)
+    for note in result.notes:
+        say(f"note: {note}")
+    if as_json:
+        typer.echo(json.dumps({NAME: result.mrr, **asdict(result)}))
+    else:
+        typer.echo(f"{NAME}: {result.mrr}\nqueries in the qrels: {result.queries}\n"
+                   f"QueriesRanked: {result.queries_ranked}")  # fmt: skip
+
+
+def _show(metrics: dict[str, Any], as_json: bool) -> None:
+    from crosstune.evaluate.tables import render_assessment
+    from crosstune.progress import say
+
+    if as_json:
+        typer.echo(json.dumps(metrics, ensure_ascii=False))
+    else:
+        typer.echo(render_assessment(metrics, next(iter(metrics["splits"]))))
+    for note in metrics["notes"]:
+        say(f"note: {note}")
