@@ -41,7 +41,7 @@ class Pipeline:
         recipe = self.recipe
         settings: dict[StageName, object] = {
             "collection": [recipe.collection, _source_digest(recipe.collection)],
-            "retrieve": recipe.first_stage.model_dump(),
+            "retrieve": [recipe.first_stage.model_dump(), _first_stage_inputs(recipe)],
             "mine": [recipe.mine.model_dump(), recipe.seed],
             "train": [recipe.train.model_dump(exclude={"wandb"}), recipe.seed, _model_digest(recipe.model)],
             "evaluate": [recipe.evaluate.model_dump(), recipe.seed],
@@ -211,6 +211,12 @@ def _source_digest(spec: str) -> str:
         return sys.version
     folder = Path(spec.removeprefix("beir:")).expanduser()
     return sha256_folder(folder) if folder.is_dir() else ""
+
+
+def _first_stage_inputs(recipe: Recipe) -> list[str]:
+    from crosstune.data import input_digests
+
+    return input_digests(recipe.first_stage)
 
 
 def _model_digest(spec: str) -> str:
