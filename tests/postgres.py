@@ -1,4 +1,4 @@
-"""A real PostgreSQL server in a temporary folder, on a Unix socket and loopback, run by another user than root."""
+"""A real PostgreSQL server in a temporary folder, on a Unix socket and loopback, not run by root."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder for what is expensive and can be made again: indexes and vectors. It may be deleted at any time."""
+"""The folder for indexes and vectors: expensive, made again when it is deleted, which is safe at any time."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Encoded:
-    """`vectors`: `[texts, dimension]`, fp32, not normalised; `cut`: which texts were longer than the limit."""
+    """`vectors`: `[texts, dimension]`, fp32, not normalised; `cut`: which texts were too long."""
 
     vectors: Table
     cut: npt.NDArray[np.bool_]

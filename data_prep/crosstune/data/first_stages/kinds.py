@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from crosstune.data.first_stages.protocol import FirstStage
 
 
-def open_first_stage(collection: Collection, settings: BaseModel) -> FirstStage:  # noqa: PLR0911
+def open_first_stage(collection: Collection, settings: BaseModel) -> FirstStage:
     """Builds or opens what the kind needs. Raises `InputError`, and `MissingExtra` with the pip command."""
     from crosstune.data.first_stages import settings as kinds
 

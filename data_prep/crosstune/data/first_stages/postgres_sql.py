@@ -42,7 +42,7 @@ def _name(word: str) -> str:
     return '"' + word.replace('"', '""').replace("%", "%%") + '"'
 
 
-def advice(error: psycopg.Error, settings: PostgresSettings, columns: list[str]) -> str:
+def advice(error: psycopg.Error, settings: PostgresSettings, columns: list[str]) -> str:  # noqa: PLR0911
     """What to do about an error of the server, by its class (PostgreSQL's appendix A)."""
     from psycopg import errors
 
