@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _ROWS_AT_ONCE = 1000
 _MOST_EF_SEARCH = 1000
+_SESSION = """
+SELECT set_config('statement_timeout', %s, false), set_config('default_transaction_read_only', 'on', false)
+"""
 _COLUMNS = """
 SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
 WHERE attrelid = to_regclass(%(table)s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
@@ -126,19 +129,16 @@ class Postgres:
 
         settings = self._settings
         try:
-            return psycopg.connect(
-                settings.connection,
-                autocommit=True,
-                connect_timeout=10,
-                application_name="crosstune",
-                options=f"-c statement_timeout={settings.seconds_per_query}s "
-                "-c default_transaction_read_only=on",
+            connection = psycopg.connect(
+                settings.connection, autocommit=True, connect_timeout=10, application_name="crosstune"
             )
+            connection.execute(_SESSION, [f"{settings.seconds_per_query}s"])
         except psycopg.Error as error:
             raise InputError(
                 f"PostgreSQL cannot be reached: {_line(error)}; check that the server runs and "
                 "first_stage.connection names it. A password belongs into PGPASSWORD or ~/.pgpass"
             ) from None
+        return connection
 
     def _read_columns(self) -> dict[str, str]:
         """The table's columns and their types; none for a table that is not there."""
