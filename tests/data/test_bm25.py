@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from crosstune.data import Bm25Settings, retrieve, search
-from crosstune.data.bm25 import split_identifiers
+from crosstune.data.first_stages.tokens import split_identifiers
 from crosstune.errors import InputError
 from crosstune.records import Collection
 from crosstune.trec import read_run

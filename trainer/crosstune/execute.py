@@ -42,6 +42,8 @@ def run(
     if dry_run:
         _show_plan(pipeline, force)
         return
+    if query is not None and isinstance(pipeline, Pipeline):
+        _check_searchable(pipeline)
     started = time.monotonic()
     folder = pipeline.folder
     with locked(folder):
@@ -84,6 +86,42 @@ def run_one(name: str, path: str, overrides: Sequence[str], *, as_json: bool) ->
         print(json.dumps({"stage": name, "folder": str(folder.root / name)}))
     else:
         say(f"written to {folder.root / name}")
+
+
+def tune_and_retrieve(path: str, overrides: Sequence[str], *, as_json: bool) -> None:
+    """Tries settings of BM25 on the dev split, says how to keep the best, and retrieves with them.
+
+    Raises `InputError` for another kind of first stage and for a collection without a dev split.
+    """
+    from crosstune.data import tune
+    from crosstune.evaluate import mean, per_query
+
+    pipeline = _pipeline(path, overrides)
+    if not isinstance(pipeline, Pipeline):
+        raise InputError(f"--tune: {path} reranks the candidates of a file and has no first stage to tune")
+    with locked(pipeline.folder):
+        stage = pipeline.stages()[0]
+        if not is_done(pipeline.folder, stage):
+            run_stage(pipeline.folder, stage)
+    headline = pipeline.recipe.evaluate.measures[0]
+    trials = tune(
+        pipeline.collection(),
+        pipeline.recipe.first_stage,
+        lambda qrels, run: mean(per_query(qrels, run, [headline])[headline]),
+    )
+    say(f"  k1    b     dev {headline}  R@{pipeline.recipe.first_stage.depth}, the best of {len(trials)}")
+    for trial in trials[:5]:
+        say(f"  {trial.k1:<5} {trial.b:<5} {trial.value:.4f}  {trial.recall:.4f}")
+    best = [f"first_stage.k1={trials[0].k1}", f"first_stage.b={trials[0].b}"]
+    say(f"to keep them, put into the recipe or give to every command: {' '.join(best)}")
+    run_one("retrieve", path, [*overrides, *best], as_json=as_json)
+
+
+def _check_searchable(pipeline: Pipeline) -> None:
+    """Says before hours of work that there is nothing to ask a new query."""
+    from crosstune.data import check_searchable
+
+    check_searchable(pipeline.recipe.first_stage)
 
 
 def _pipeline(path: str, overrides: Sequence[str]) -> AnyPipeline:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +11,12 @@ from pydantic import Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from crosstune.data import Bm25Settings, MiningSettings, MsMarcoFiles
+from crosstune.data import Bm25Settings, FirstStageSettings, MiningSettings, MsMarcoFiles
 from crosstune.errors import InputError
 from crosstune.evaluate import EvaluationSettings, PublishedFigure
 from crosstune.export import ExportSettings
 from crosstune.files import read_lines
-from crosstune.settings import Settings
+from crosstune.settings import Settings, explain
 from crosstune.train import PointwiseSettings, TrainSettings
 
 RECIPE_FOLDERS = (Path(__file__).parent / "shipped_recipes", Path(__file__).parents[2] / "recipes")
@@ -30,7 +29,7 @@ class Recipe(Settings):
     seed: int = Field(13, ge=0, lt=2**32, description="of every draw")
     collection: str = Field(description="stdlib, beir:PATH, or KIND:PATH that crosstune convert reads")
     model: str = Field(description="package:NAME/FOLDER, hub:NAME or a folder")
-    first_stage: Bm25Settings = Bm25Settings()
+    first_stage: FirstStageSettings = Field(Bm25Settings(), description="bm25 where no kind is given")
     mine: MiningSettings = MiningSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluationSettings = EvaluationSettings()
@@ -71,7 +70,7 @@ def load_recipe(path: str, overrides: Sequence[str] = ()) -> AnyRecipe:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = [_explain(kind, problem) for problem in error.errors(include_url=False)]
+        problems = [explain(problem, kind) for problem in error.errors(include_url=False)]
         lines = "\n".join(f"  - {problem}" for problem in problems)
         raise InputError(
             f"{file}: {len(problems)} error{'s' * (len(problems) > 1)} in the recipe:\n{lines}"
@@ -152,28 +151,3 @@ def _apply(values: dict[str, Any], override: str) -> None:
             raise InputError(f"override {override!r}: {parent} is a single value, it has no keys below it")
         values = child
     values[last] = value
-
-
-def _explain(kind: type[Settings], problem: Any) -> str:
-    """One line: the key's path, what was found, what is allowed, and the nearest valid key."""
-    location = [str(part) for part in problem["loc"]]
-    path = ".".join(location) or "(the recipe)"
-    found = problem["input"]
-    if problem["type"] == "extra_forbidden":
-        known = _keys_beside(kind, location)
-        near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
-        hint = f"; did you mean {'.'.join([*location[:-1], near[0]])}?" if near else ""
-        return f"{path}: unknown key{hint} Allowed here: {', '.join(known)}"
-    if problem["type"] == "missing":
-        return f"{path}: missing; add it to the recipe or give {path}=VALUE"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{path}: found {found!r} ({type(found).__name__}); {message}"
-
-
-def _keys_beside(model: type[Settings], location: Sequence[str]) -> list[str]:
-    for part in location[:-1]:
-        annotation = model.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, Settings)):
-            return []
-        model = annotation
-    return list(model.model_fields)

@@ -43,7 +43,7 @@ class Pipeline:
         recipe = self.recipe
         settings: dict[StageName, object] = {
             "collection": [recipe.collection, collection_digest(recipe.collection, recipe.seed)],
-            "retrieve": recipe.first_stage.model_dump(),
+            "retrieve": [recipe.first_stage.model_dump(), _first_stage_inputs(recipe)],
             "mine": [recipe.mine.model_dump(), recipe.seed, *_mining_inputs(recipe)],
             "train": [recipe.train.model_dump(exclude={"wandb"}), recipe.seed, model_digest(recipe.model)],
             "evaluate": [recipe.evaluate.model_dump(), recipe.seed],
@@ -232,6 +232,12 @@ def _mining_inputs(recipe: Recipe) -> list[object]:
         rule = (recipe.train.max_tokens, recipe.train.max_query_tokens)
         inputs += [model_digest(recipe.mine.teacher), rule, code_version(("train", "serve"))]
     return inputs
+
+
+def _first_stage_inputs(recipe: Recipe) -> list[str]:
+    from crosstune.data import input_digests
+
+    return input_digests(recipe.first_stage)
 
 
 def model_digest(spec: str) -> str:

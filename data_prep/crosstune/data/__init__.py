@@ -1,31 +1,59 @@
 """Data preparation: collections, first stages, mining."""
 
-from crosstune.data.bm25 import RetrievalSummary, retrieve, search
 from crosstune.data.collection import collection_digest, prepare_collection, read_collection
 from crosstune.data.convert import ConvertSummary, convert
+from crosstune.data.first_stages import (
+    Bm25Settings,
+    DenseSettings,
+    Engine,
+    FirstStageSettings,
+    Found,
+    HybridSettings,
+    PluginSettings,
+    PostgresSettings,
+    RetrievalSummary,
+    TrecSettings,
+    Trial,
+    check_searchable,
+    input_digests,
+    retrieve,
+    search,
+    tune,
+)
 from crosstune.data.mini_msmarco import build_mini_msmarco
 from crosstune.data.mining import MiningSummary, Teacher, mine, read_answers, read_groups, read_ledger
 from crosstune.data.msmarco import MsMarco
 from crosstune.data.readers import parse_columns
 from crosstune.data.reproduction_settings import MsMarcoFiles
-from crosstune.data.settings import Bm25Settings, MiningSettings
+from crosstune.data.settings import MiningSettings
 from crosstune.data.splits import SplitRule
 from crosstune.data.stdlib import build_stdlib
 
 __all__ = [
     "Bm25Settings",
     "ConvertSummary",
+    "DenseSettings",
+    "Engine",
+    "FirstStageSettings",
+    "Found",
+    "HybridSettings",
     "MiningSettings",
     "MiningSummary",
     "MsMarco",
     "MsMarcoFiles",
+    "PluginSettings",
+    "PostgresSettings",
     "RetrievalSummary",
     "SplitRule",
     "Teacher",
+    "TrecSettings",
+    "Trial",
     "build_mini_msmarco",
     "build_stdlib",
+    "check_searchable",
     "collection_digest",
     "convert",
+    "input_digests",
     "mine",
     "parse_columns",
     "prepare_collection",
@@ -35,4 +63,5 @@ __all__ = [
     "read_ledger",
     "retrieve",
     "search",
+    "tune",
 ]

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from crosstune.data.bm25 import retrieve
 from crosstune.data.collection import read_collection
-from crosstune.data.settings import Bm25Settings
+from crosstune.data.first_stages import Bm25Settings, retrieve
 from crosstune.data.stdlib import build_stdlib
 from crosstune.errors import InputError
 from crosstune.files import staged_file

@@ -1,33 +1,10 @@
-"""The settings of the first stage and of mining, each with its unit and range."""
+"""The settings of mining, each with its unit and range."""
 
 from __future__ import annotations
 
-from typing import Literal
-
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from crosstune.settings import Settings
-
-
-class Bm25Settings(Settings):
-    """BM25, Lucene's variant: `idf * tf / (tf + k1 * (1 - b + b * length / mean length))`."""
-
-    k1: float = Field(0.9, ge=0, le=10, description="saturation of the term frequency")
-    b: float = Field(0.4, ge=0, le=1, description="share of the length normalisation")
-    language: str = Field("english", description="of stemmer and stop words")
-    tokens: Literal["words", "code"] = Field(
-        "words", description="code also indexes the parts of snake_case and camelCase"
-    )
-    depth: int = Field(100, ge=1, le=100_000, description="candidates a query")
-
-    @field_validator("language")
-    @classmethod
-    def _supported(cls, language: str) -> str:
-        from crosstune.data.bm25 import languages
-
-        if language not in languages():
-            raise ValueError(f"stemmer and stop words exist for: {', '.join(languages())}")
-        return language
 
 
 class Band(Settings):

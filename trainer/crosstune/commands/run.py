@@ -17,7 +17,6 @@ OverridesArgument = Annotated[
 ]
 
 STAGES = {
-    "retrieve": "Build the collection and retrieve the first stage's candidates.",
     "mine": "Draw training groups from the first stage's candidates.",
     "train": "Train the cross-encoder; goes on from the last checkpoint after a kill.",
     "export": "Write the folder that serving systems load, checked against the trained model.",
@@ -26,6 +25,7 @@ STAGES = {
 
 def register(app: typer.Typer) -> None:
     app.command()(run)
+    app.command()(retrieve)
     for name, text in STAGES.items():
         _register_stage(app, name, text)
 
@@ -46,6 +46,23 @@ def run(
     from crosstune import execute
 
     execute.run(recipe, overrides or [], query=query, dry_run=dry_run, force=force, as_json=as_json)
+
+
+def retrieve(
+    recipe: RecipeArgument,
+    overrides: OverridesArgument = None,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="First choose BM25's k1 and b on the dev split.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Build the collection and retrieve the first stage's candidates."""
+    from crosstune import execute
+
+    if tune:
+        execute.tune_and_retrieve(recipe, overrides or [], as_json=as_json)
+    else:
+        execute.run_one("retrieve", recipe, overrides or [], as_json=as_json)
 
 
 def _register_stage(app: typer.Typer, name: str, text: str) -> None:

@@ -1,8 +1,9 @@
 """Training: settings, batching, losses and the loop."""
 
+from crosstune.models import resolve_model
 from crosstune.serve.nogueira_cho import pair_input
 from crosstune.train.config import TrainSettings
-from crosstune.train.model import load_cross_encoder, resolve_model
+from crosstune.train.model import load_cross_encoder
 from crosstune.train.pointwise_config import PointwiseSettings
 from crosstune.train.train import TrainSummary, train
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from crosstune.errors import InputError
 from crosstune.files import read_json, sha256_file
+from crosstune.models import resolve_model
 from crosstune.serve.pairs import LengthRule
-from crosstune.train.model import resolve_model
 
 Pairs = Sequence[tuple[str, str]]
 

@@ -15,11 +15,12 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArgu
 
 from crosstune.errors import CheckFailed, InputError
 from crosstune.files import replace_folder, write_json
+from crosstune.models import resolve_model
 from crosstune.progress import say
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
 from crosstune.train.bert_adam import BertAdam, rate_share
 from crosstune.train.callbacks import CompleteMark, JsonlLog, StepProgress, last_complete
-from crosstune.train.model import load_cross_encoder, load_two_labels, resolve_model
+from crosstune.train.model import load_cross_encoder, load_two_labels
 from crosstune.train.stream import Examples, PairCollator, PairStream
 from crosstune.train.train import copy_tokenizer, disk_errors
 

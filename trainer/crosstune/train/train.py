@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 from crosstune.errors import InputError, MissingExtra
 from crosstune.evaluate import mean, per_query
 from crosstune.files import replace_folder, write_json
+from crosstune.models import resolve_model
 from crosstune.progress import say
 from crosstune.records import Collection, Group, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
 from crosstune.train.config import TrainSettings
-from crosstune.train.model import load_cross_encoder, resolve_model
+from crosstune.train.model import load_cross_encoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainingArguments
