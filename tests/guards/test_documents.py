@@ -16,8 +16,6 @@ DOCUMENTS = [
     "CHANGELOG.md",
     "docs/decisions.md",
     "docs/data.md",
-    "docs/evaluation.md",
-    "docs/first_stages.md",
     "docs/mining.md",
     "docs/reproduce.md",
     "docs/serving.md",
