@@ -108,7 +108,10 @@ def test_three_kinds_of_recipe_errors_at_once(recipe: Path, crosstune: Crosstune
 
 def test_an_unknown_recipe_stage_and_command(recipe: Path, crosstune: Crosstune) -> None:
     assert "no such recipe" in crosstune("run", "nowhere.yaml").err
-    assert "no such stage; one of collection, retrieve" in crosstune("run", recipe, "--force", "bake").err
+    assert (
+        "bake: no such stage in this recipe; one of collection, retrieve"
+        in crosstune("run", recipe, "--force", "bake").err
+    )
     assert crosstune("bake").code == 2
 
 
