@@ -1,8 +1,9 @@
-"""Batches across requests: every request gets its fair share of an engine that works on one batch at a time.
+"""Batches across requests: the one that is due first goes first, and the engine has one batch at a time.
 
-Start-time fair queueing (Goyal, Vin and Cheng 1997): a request advances a virtual time by the tokens it is
-served, the one that is least advanced goes first, and a new one begins at the time reached. So a request
-of two documents does not wait for the thousand of the one before it, nor do many small ones starve it.
+A request is due at its arrival plus `PATIENCE` times the time of its own work. So one of two documents
+overtakes the thousand of the one before it; and since nothing that arrives after that moment overtakes the
+large one, and no more than `queue_seconds` of work is in the house then, it ends within `queue_seconds` of
+it. (Fair shares alone give no such bound: under overload there is always another small request.)
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from crosstune.serve.http.options import Options
 from crosstune.serve.http.refusal import Refusal
 from crosstune.serve.reranker import Score
 
-QUANTUM = 1024
-"""Tokens that one request is served before the next one's turn comes."""
+PATIENCE = 2.0
+SMALL_BATCH = 1024
+"""Tokens below which a batch says little about the speed of a full one."""
 SMOOTHING = 0.2
 STUCK_SECONDS = 60.0
 
@@ -51,7 +53,7 @@ class Job:
     future: asyncio.Future[list[Score]]
     scores: dict[int, Score] = field(default_factory=dict)
     taken: int = 0
-    virtual: float = 0.0
+    due: float = 0.0
     submitted: float = field(default_factory=time.perf_counter)
     began: float | None = None
 
@@ -87,7 +89,6 @@ class Batcher:
         self._queue: list[tuple[int, float, int, Job]] = []
         self._tickets: set[Ticket] = set()
         self._numbers = itertools.count()
-        self._virtual = 0.0
         self._rates: dict[str, float] = {}
         self._work = asyncio.Event()
         self._batch_began: float | None = None
@@ -144,8 +145,9 @@ class Batcher:
         """Scores in the order of `pairs`; lower `priority` goes first. Cancelling it frees its place."""
         order = sorted(range(len(pairs)), key=lambda index: -lengths[index])
         future: asyncio.Future[list[Score]] = asyncio.get_running_loop().create_future()
-        job = Job(ticket, engine, pairs, lengths, order, future, virtual=self._virtual)
+        job = Job(ticket, engine, pairs, lengths, order, future)
         ticket.seconds = sum(lengths) / self.rate(engine)
+        job.due = job.submitted + PATIENCE * ticket.seconds
         self._push(priority, job)
         self._work.set()
         scores = await future
@@ -168,7 +170,7 @@ class Batcher:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _push(self, priority: int, job: Job) -> None:
-        heapq.heappush(self._queue, (priority, job.virtual, next(self._numbers), job))
+        heapq.heappush(self._queue, (priority, job.due, next(self._numbers), job))
 
     def _next_batch(self) -> list[tuple[Job, list[int]]]:
         """Pairs of one engine, up to the budget; what waits for another engine keeps its turn."""
@@ -177,21 +179,17 @@ class Batcher:
         aside: list[tuple[int, float, int, Job]] = []
         engine: Engine | None = None
         while self._queue and room > 0:
-            priority, virtual, number, job = heapq.heappop(self._queue)
+            priority, due, number, job = heapq.heappop(self._queue)
             if not job.waiting:
                 continue
             if engine is not None and job.engine is not engine:
-                aside.append((priority, virtual, number, job))
+                aside.append((priority, due, number, job))
                 continue
             engine = job.engine
-            taken = job.take(min(QUANTUM, room))
-            tokens = sum(job.lengths[index] for index in taken)
-            room -= tokens
-            self._virtual = max(self._virtual, virtual)
-            job.virtual += tokens
-            batch.setdefault(job, []).extend(taken)
+            batch[job] = job.take(room)
+            room -= sum(job.lengths[index] for index in batch[job])
             if job.waiting:
-                self._push(priority, job)
+                aside.append((priority, due, number, job))
         for entry in aside:
             heapq.heappush(self._queue, entry)
         return list(batch.items())
@@ -227,7 +225,7 @@ class Batcher:
             future.set_exception(Refusal("backend", "the engine failed on this request"))
 
     def _measure(self, engine: Engine, tokens: int, requests: int, seconds: float) -> None:
-        if tokens >= QUANTUM:  # a small batch says little about the speed of a full one
+        if tokens >= SMALL_BATCH:
             before = self.rate(engine)
             self._rates[engine.name] = before + SMOOTHING * (tokens / max(seconds, 1e-6) - before)
         self._metrics.batch(engine.name, tokens, requests, seconds)
