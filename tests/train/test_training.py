@@ -53,7 +53,7 @@ def _collection(groups: list[Group]) -> tuple[Collection, Run]:
 
 def _settings(**changes: object) -> TrainSettings:
     base = {"max_tokens": 32, "max_query_tokens": 12, "groups_per_step": 8, "epochs": 2, "evaluations": 2}
-    return TrainSettings.model_validate({**base, "learning_rate": 1e-3, **changes})
+    return TrainSettings.model_validate({**base, "precision": "fp32", "learning_rate": 1e-3, **changes})
 
 
 def _train(tmp_path: Path, name: str, count: int = 24, **changes: object) -> tuple[Path, float]:
