@@ -162,7 +162,7 @@ def test_what_the_figures_do_not_tell_is_said(files: Path, crosstune: Crosstune)
                          "--relevant-from", "2", "--json")  # fmt: skip
     assert "rank and score disagree for 1 of 1 queries (query 'q0'); the score decides" in disagree.err
     values = json.loads(disagree.out)
-    assert values["splits"]["run"]["RR(rel=2)@10"] == pytest.approx(1 / 3)
+    assert values["splits"]["run"]["run"]["RR(rel=2)@10"] == pytest.approx(1 / 3)
     assert not any("yes and no" in note for note in values["notes"])
     _write(files / "foreign.trec", ["q0 Q0 other 1 2.0 t"])
     foreign = crosstune("evaluate", "foreign.trec", "--qrels", "graded.txt")

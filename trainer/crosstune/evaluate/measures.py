@@ -12,6 +12,8 @@ from crosstune.records import Qrels, Run, ranking
 if TYPE_CHECKING:
     from ir_measures import Measure
 
+NOWHERE = "crosstune:no-such-document"
+
 PerQuery = dict[str, dict[str, float]]
 """measure -> query id -> value."""
 
@@ -70,7 +72,7 @@ def per_query(qrels: Qrels, run: Run, measures: Sequence[str]) -> PerQuery:
 
     parsed = {parse(name): name for name in measures}
     values: PerQuery = {name: dict.fromkeys(qrels, 0.0) for name in measures}
-    judged = {query_id: dict(documents) for query_id, documents in qrels.items() if documents}
+    judged = {query_id: _with_a_level(documents) for query_id, documents in qrels.items() if documents}
     # Ranks in place of scores: the tools behind ir_measures break ties in different ways (RR@10 comes
     # from the MS MARCO script), and ranks leave them none to break.
     answered = {
@@ -82,6 +84,13 @@ def per_query(qrels: Qrels, run: Run, measures: Sequence[str]) -> PerQuery:
         for metric in ir_measures.iter_calc(list(parsed), judged, answered):
             values[parsed[metric.measure]][metric.query_id] = float(metric.value)
     return values
+
+
+def _with_a_level(documents: Mapping[str, int]) -> dict[str, int]:
+    """The grades of one query. With negative ones alone, trec_eval's nDCG without cutoff looks for a level
+    below its table, and may never end: a document that no run holds, judged not relevant, changes no value
+    and gives it a level to find."""
+    return dict(documents) if max(documents.values()) >= 0 else {**documents, NOWHERE: 0}
 
 
 def _fp32(scores: Mapping[str, float]) -> dict[str, float]:

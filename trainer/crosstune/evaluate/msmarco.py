@@ -1,7 +1,7 @@
 """The official MS MARCO passage ranking script, `ms_marco_eval.py`, figure for figure.
 
-It differs from trec_eval (docs/evaluation.md has both side by side), so its figures carry its own names and
-never stand in a column with others. https://github.com/microsoft/MSMARCO-Passage-Ranking
+It differs from trec_eval (there the score decides, ids are text and grades are read), so its figures carry
+its own names and never stand in a column with others. https://github.com/microsoft/MSMARCO-Passage-Ranking
 """
 
 from __future__ import annotations
