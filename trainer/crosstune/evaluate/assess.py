@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from crosstune.errors import InputError
 from crosstune.evaluate.breakdown import Part
 from crosstune.evaluate.measures import (
     PerQuery,
     at_depth,
     ceiling,
     check_runs,
-    cutoff,
     mean,
     parse,
     per_query,
@@ -167,16 +165,3 @@ def _part(part: Part, values: Mapping[str, PerQuery], headline: str, question: Q
         low, high = interval(numbers, question.seed, question.resamples)
         row[name] = {"mean": mean(numbers), "low": low, "high": high}
     return row
-
-
-def check_depths(runs: Mapping[str, Run], measures: Sequence[str]) -> None:
-    """Raises `InputError` when a measure reads deeper than the shallower of runs of different depths."""
-    depths = {name: max((len(scores) for scores in run.values()), default=0) for name, run in runs.items()}
-    shallow = min(depths.values())
-    deeper = [m for m in measures if cutoff(m) > shallow]
-    if len(set(depths.values())) > 1 and deeper:
-        listed = ", ".join(f"{name} up to {depth}" for name, depth in depths.items())
-        raise InputError(
-            f"the runs list different numbers of documents a query ({listed}), and {', '.join(deeper)} read "
-            f"deeper than {shallow}; give --depth {shallow} to cut them alike, or other measures"
-        )
