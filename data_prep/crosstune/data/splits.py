@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from crosstune.data.store import Store
 from crosstune.errors import InputError
+from crosstune.near_equal import NEAR, normal
 from crosstune.progress import progress, say
 
-NEAR = 0.9
 MOST_QUERIES = 2000
 
 
@@ -115,7 +115,7 @@ class _Neighbours:
         texts = store.ask(
             "SELECT id, text FROM queries WHERE id IN (SELECT query FROM judgements WHERE grade > 0)"
         )
-        self._texts = {query: _normal(text) for query, text in texts}
+        self._texts = {query: normal(text) for query, text in texts}
         self._by_length = sorted(self._texts, key=lambda query: (len(self._texts[query]), query))
         self._sorted_texts = [self._texts[query] for query in self._by_length]
         self._lengths = [len(text) for text in self._sorted_texts]
@@ -160,7 +160,3 @@ class _Neighbours:
                     query,
                 )
             )
-
-
-def _normal(text: str) -> str:
-    return " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())

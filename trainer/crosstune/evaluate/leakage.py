@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from crosstune.near_equal import find_equal, normal
 from crosstune.records import Collection, Group, Qrels
-
-NEAR = 0.9
 
 
 @dataclass(frozen=True)
@@ -27,27 +26,14 @@ class LeakageReport:
 def find_leaks(collection: Collection, groups: Iterable[Group], test: Qrels) -> LeakageReport:
     """Compares the test queries with the train queries (case, punctuation and order of spaces aside;
     nearly equal from an indel similarity of 0.9), and test positives with training negatives, by text."""
-    from rapidfuzz import process
-    from rapidfuzz.distance import Indel
-
-    train = {_normal(collection.queries[q]): q for q in collection.qrels.get("train", {})}
-    texts = list(train)
-    equal: dict[str, str] = {}
-    near: dict[str, str] = {}
-    for query_id in test:
-        text = _normal(collection.queries[query_id])
-        if text in train:
-            equal[query_id] = train[text]
-        elif found := process.extractOne(
-            text, texts, scorer=Indel.normalized_similarity, processor=None, score_cutoff=NEAR
-        ):
-            near[query_id] = train[found[0]]
+    train = {q: collection.queries[q] for q in collection.qrels.get("train", {})}
+    equal, near = find_equal(train, {q: collection.queries[q] for q in test})
     return LeakageReport(equal, near, _negatives(collection.passages, groups, test))
 
 
 def _negatives(passages: Mapping[str, str], groups: Iterable[Group], test: Qrels) -> dict[str, str]:
     trained = {
-        _normal(text): doc_id
+        normal(text): doc_id
         for group in groups
         for doc_id, text, label in zip(group.doc_ids, group.docs, group.labels, strict=True)
         if label == 0
@@ -55,10 +41,6 @@ def _negatives(passages: Mapping[str, str], groups: Iterable[Group], test: Qrels
     met: dict[str, str] = {}
     for query_id, judged in test.items():
         for doc_id, grade in judged.items():
-            if grade > 0 and (text := _normal(passages[doc_id])) in trained:
+            if grade > 0 and (text := normal(passages[doc_id])) in trained:
                 met[query_id] = trained[text]
     return met
-
-
-def _normal(text: str) -> str:
-    return " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
+from crosstune.near_equal import find_equal, normal
 from crosstune.records import SPLITS, Collection, Qrels
-
-NEAR = 0.9
 
 
 @dataclass(frozen=True)
@@ -34,34 +33,19 @@ def find_overlaps(collection: Collection) -> list[Overlap]:
 
 
 def _overlap(collection: Collection, earlier: str, later: str) -> Overlap:
-    from rapidfuzz import process
-    from rapidfuzz.distance import Indel
-
     qrels: Mapping[str, Qrels] = {str(split): judged for split, judged in collection.qrels.items()}
-    known = {_normal(collection.queries[q]): q for q in qrels[earlier]}
-    texts = list(known)
-    equal, near = {}, {}
-    for query_id in qrels[later]:
-        text = _normal(collection.queries[query_id])
-        if text in known:
-            equal[query_id] = known[text]
-        elif found := process.extractOne(
-            text, texts, scorer=Indel.normalized_similarity, processor=None, score_cutoff=NEAR
-        ):
-            near[query_id] = known[found[0]]
+    equal, near = find_equal(
+        {q: collection.queries[q] for q in qrels[earlier]}, {q: collection.queries[q] for q in qrels[later]}
+    )
     before, after = _positives(qrels[earlier]), _positives(qrels[later])
-    passages = {_normal(collection.passages[d]): d for d in before}
+    passages = {normal(collection.passages[d]): d for d in before}
     same_text = {
         doc_id: passages[text]
         for doc_id in sorted(after - before)
-        if (text := _normal(collection.passages[doc_id])) in passages
+        if (text := normal(collection.passages[doc_id])) in passages
     }
     return Overlap(earlier, later, equal, near, sorted(before & after), len(after), same_text)
 
 
 def _positives(qrels: Qrels) -> set[str]:
     return {doc_id for judged in qrels.values() for doc_id, grade in judged.items() if grade > 0}
-
-
-def _normal(text: str) -> str:
-    return " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
