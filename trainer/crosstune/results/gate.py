@@ -131,7 +131,7 @@ def _measured(
 
 
 def _stored(source: Source, measures: Sequence[str]) -> tuple[dict[str, float], list[str]]:
-    """The values and notes that an evaluation's folder holds. Raises `InputError` for a measure that it does not."""
+    """The values and notes that an evaluation's folder holds. Raises `InputError` for one that it lacks."""
     assert source.metrics is not None
     computed = next(iter(source.metrics["splits"].values()))[_system(source)]
     missing = [measure for measure in measures if measure not in computed]
