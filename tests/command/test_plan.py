@@ -134,3 +134,10 @@ def test_a_run_folder_knows_all_that_is_needed(tmp_path: Path, recipe: Path, cro
         value - systems["first_stage"]["nDCG@10"]
     )
     assert all(query["text"] for query in found["changed"]["runs/tiny"])
+
+    assert crosstune("evaluate", recipe, "evaluate.test_queries=6").code == 0
+    sample = json.loads(
+        crosstune("compare", "runs/tiny", "runs/tiny/retrieve/test.trec", "-m", "nDCG@10", "--json").out
+    )
+    assert sample["queries"] == 6
+    assert sample["notes"][0] == "4 of 10 judged queries are left out: a run folder measured only some"

@@ -82,23 +82,32 @@ def _common_qrels(sources: Sequence[Source]) -> Path | None:
 
 
 def _same_queries(sources: Sequence[Source], qrels: Qrels, missing: Missing) -> tuple[Qrels, list[str]]:
-    """The queries to compare over, and what is to be said about the others."""
-    answered = {s.name: (s.only or s.run.keys()) & qrels.keys() for s in sources}
-    common = frozenset.intersection(*map(frozenset, answered.values()))
-    apart = any(ids != common for ids in answered.values())
-    sampled = all(source.only is not None for source in sources)
-    if apart and missing == "refuse":
+    """The queries to compare over, and what is to be said about the others.
+
+    A query that a run folder's evaluation did not measure was never asked of it, so it is left out. Of a run
+    file alone that cannot be told.
+    """
+    measured = [frozenset(source.only) for source in sources if source.only is not None]
+    qrels, said = _keep(qrels, frozenset(qrels).intersection(*measured), "a run folder measured only some")
+    answered = {s.name: frozenset(s.only or s.run) & qrels.keys() for s in sources}
+    common = frozenset(qrels).intersection(*answered.values())
+    if missing == "refuse" and any(ids != common for ids in answered.values()):
         raise InputError(_apart(answered, common))
-    if missing == "zero" or not (apart or sampled or missing == "skip"):
-        return qrels, []
-    if not common:
+    if missing == "skip":
+        qrels, more = _keep(qrels, common, "not every run has them")
+        said += more
+    if not qrels:
         raise InputError("the runs have no judged query in common, so nothing can be compared")
-    left = len(qrels) - len(common)
-    said = [f"{left} of {len(qrels)} judged queries are left out: not every run has them"] if left else []
-    return {query_id: judged for query_id, judged in qrels.items() if query_id in common}, said
+    return qrels, said
 
 
-def _apart(answered: Mapping[str, frozenset[str] | set[str]], common: frozenset[str]) -> str:
+def _keep(qrels: Qrels, kept: frozenset[str], reason: str) -> tuple[Qrels, list[str]]:
+    left = len(qrels) - len(kept)
+    said = [f"{left} of {len(qrels)} judged queries are left out: {reason}"] if left else []
+    return {query_id: judged for query_id, judged in qrels.items() if query_id in kept}, said
+
+
+def _apart(answered: Mapping[str, frozenset[str]], common: frozenset[str]) -> str:
     counts = ", ".join(f"{name}: {len(ids)}" for name, ids in answered.items())
     name, query_id = next((n, q) for n, ids in answered.items() for q in sorted(ids) if q not in common)
     return (
