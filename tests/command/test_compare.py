@@ -78,14 +78,32 @@ def test_the_queries_that_changed_with_their_documents(files: Path, crosstune: C
     assert (gained["query_id"], gained["text"], gained["before"], gained["after"]) == (
         "q8", "words 8", pytest.approx(1 / 9), 1.0,
     )  # fmt: skip
-    assert gained["documents_before"][-1] == {"rank": 9, "doc_id": "p8", "grade": 1, "other_rank": 1}
-    assert gained["documents_after"][0] == {"rank": 1, "doc_id": "p8", "grade": 1, "other_rank": 9}
+    assert gained["documents_before"][-1] == {
+        "rank": 9,
+        "doc_id": "p8",
+        "grade": 1,
+        "other_rank": 1,
+        "text": None,
+    }
+    assert gained["documents_after"][0] == {
+        "rank": 1,
+        "doc_id": "p8",
+        "grade": 1,
+        "other_rank": 9,
+        "text": None,
+    }
     assert gained["documents_after"][1]["grade"] is None
     assert (lost["query_id"], lost["after"], len(lost["documents_after"])) == ("q9", 0.0, 3)
     text = crosstune(*words).out
     assert "q8  words 8  0.111 -> 1.000" in text
     assert "*  9. p8 [1] (1)" in text
     assert "RR@10: better than chance explains" in text
+    corpus = files / "corpus.jsonl"
+    corpus.write_text(json.dumps({"_id": "p8", "title": "A title", "text": "and a text"}) + "\n")
+    assert "*  9. p8 [1] (1) A title and a text" in crosstune(*words, "--corpus", corpus).out
+    corpus.write_text(json.dumps({"_id": "other", "title": "", "text": "a text"}) + "\n")
+    foreign = crosstune(*words, "--corpus", corpus)
+    assert (foreign.code, "holds none of the runs' documents ('p8')" in foreign.err) == (2, True)
     assert "(= where exact), no correction needed" in text
 
 

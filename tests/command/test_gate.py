@@ -88,12 +88,14 @@ def test_what_an_evaluation_holds_can_be_checked_without_judgements(
         (["--max-latency", "nan"], "--max-latency nan: a number above 0"),
         (["--margin", ".1", "--min", "RR>=.1"], "give --not-worse-than RUN with it"),
         (["--not-worse-than", "b.trec"], "b.trec: is named twice"),
+        (["--min", "RR>=.1", "--qrels", "t.txt"], "share no query"),
         (["--not-worse-than", "none.trec"], "none.trec: no such file"),
     ],
 )
 def test_what_cannot_be_checked_is_exit_2_and_an_error_in_the_file(
     files: Path, crosstune: Crosstune, words: list[str], message: str
 ) -> None:
+    (files / "t.txt").write_text("t1 0 p0 1\n")
     (files / "gate.xml").write_text("<testsuites/>")  # of an earlier gate, that passed
     done = crosstune(*GATE, *words, "--junit", "gate.xml")
     assert (done.code, done.out) == (2, "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +41,10 @@ def compare(
         Path | None,
         typer.Option(metavar="FILE", help="queries.jsonl: show the words of the queries that changed."),
     ] = None,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="corpus.jsonl: show the beginning of their documents."),
+    ] = None,
     changed: Annotated[
         int, typer.Option(min=0, help="Queries shown that gained most, and that lost most.")
     ] = 3,
@@ -53,6 +57,7 @@ def compare(
     from crosstune.assessment import chosen_measures
     from crosstune.errors import InputError
     from crosstune.progress import say
+    from crosstune.results.changes import with_texts
     from crosstune.results.compare import MEASURES, compare_runs
     from crosstune.results.compare_table import render_comparison
     from crosstune.results.runs import open_runs
@@ -62,6 +67,8 @@ def compare(
     measures = tuple(chosen_measures(measure or MEASURES, relevant_from))
     opened = open_runs(runs, qrels, measures, missing.value, depth, queries)
     found = compare_runs(opened, measures, changed=changed, shown=shown, seed=seed, resamples=resamples)
+    if corpus is not None:
+        found = replace(found, changed=with_texts(found.changed, corpus))
     if as_json:
         typer.echo(json.dumps({"schema": 1, **asdict(found)}, ensure_ascii=False))
     else:

@@ -9,7 +9,7 @@ from crosstune.evaluate.tables import columns
 from crosstune.results.changes import ChangedQuery, Seen
 from crosstune.results.compare import RunComparison, Tested
 
-ID_WIDTH = 44
+WIDTH = 44
 LEGEND = "* relevant, [grade], (rank in the other run)"
 
 
@@ -55,8 +55,13 @@ def _query(query: ChangedQuery) -> Iterator[str]:
 
 
 def _document(seen: Seen) -> str:
-    """`rank. document [grade] (rank in the other run)`, a relevant one with a star in front."""
-    name = seen.doc_id if len(seen.doc_id) <= ID_WIDTH else f"{seen.doc_id[: ID_WIDTH - 3]}..."
+    """`rank. document [grade] (rank in the other run)`, a star before a relevant one; then its text."""
     star = "*" if (seen.grade or 0) > 0 else " "
     grade = "" if seen.grade is None else f" [{seen.grade}]"
-    return f"{star}{seen.rank:3d}. {name}{grade} ({'absent' if seen.other_rank is None else seen.other_rank})"
+    other = "absent" if seen.other_rank is None else seen.other_rank
+    shown = f"{star}{seen.rank:3d}. {_cut(seen.doc_id)}{grade} ({other})"
+    return shown if seen.text is None else f"{shown} {_cut(' '.join(seen.text.split()))}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 3]}..."
