@@ -9,7 +9,7 @@ from crosstune.evaluate.tables import columns
 from crosstune.results.changes import ChangedQuery, Seen
 from crosstune.results.compare import RunComparison, Tested
 
-WIDTH = 44
+WIDTH, TEXT_WIDTH = 44, 60
 LEGEND = "* relevant, [grade], (rank in the other run)"
 
 
@@ -49,6 +49,9 @@ def _query(query: ChangedQuery) -> Iterator[str]:
     text = f"  {' '.join(query.text.split())[:80]}" if query.text else ""
     yield f"  {query.query_id}{text}  {query.before:.3f} -> {query.after:.3f}"
     before, after = list(map(_document, query.documents_before)), list(map(_document, query.documents_after))
+    if any(seen.text for seen in (*query.documents_before, *query.documents_after)):
+        yield from (f"    {line}" for line in ("before", *before, "after", *after))
+        return
     width = max(map(len, ["before", *before]))
     for left, right in zip_longest(["before", *before], ["after", *after], fillvalue=""):
         yield f"    {left.ljust(width)}  {right}".rstrip()
@@ -60,7 +63,7 @@ def _document(seen: Seen) -> str:
     grade = "" if seen.grade is None else f" [{seen.grade}]"
     other = "absent" if seen.other_rank is None else seen.other_rank
     shown = f"{star}{seen.rank:3d}. {_cut(seen.doc_id)}{grade} ({other})"
-    return shown if seen.text is None else f"{shown} {_cut(' '.join(seen.text.split()))}"
+    return shown if seen.text is None else f"{shown} {' '.join(seen.text.split())[:TEXT_WIDTH]}"
 
 
 def _cut(text: str) -> str:

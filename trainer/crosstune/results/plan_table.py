@@ -40,9 +40,12 @@ def _words(plan: Plan) -> list[str]:
         f"{points[plan.best].milliseconds:.1f} ms",
         _smallest(plan),
     ]
-    if plan.deeper:
-        falls = "; ".join(_loss(loss) for loss in plan.deeper)
-        lines.append(f"reranking deeper than {plan.peak} makes it worse: {falls}")
+    worse = [loss for loss in plan.deeper if is_worse(loss.tested)]
+    unclear = [loss for loss in plan.deeper if not is_worse(loss.tested)]
+    if worse:
+        lines.append(f"reranking deeper than {plan.peak} makes it worse: {_losses(worse)}")
+    if unclear:
+        lines.append(f"deeper than {plan.peak} lower, but not beyond chance: {_losses(unclear)}")
     return lines
 
 
@@ -62,7 +65,8 @@ def _named(depth: int) -> str:
     return f"depth {depth}" if depth else "depth 0 (no reranking)"
 
 
-def _loss(loss: Against) -> str:
-    beyond = "more than chance explains" if is_worse(loss.tested) else "chance may explain it"
-    difference, p = loss.tested.comparison.difference, loss.tested.p_holm
-    return f"{loss.depth} ({difference:+.3f}, p = {p:.2g}, {beyond})"
+def _losses(losses: list[Against]) -> str:
+    return ", ".join(
+        f"{loss.depth} ({loss.tested.comparison.difference:+.3f}, p = {loss.tested.p_holm:.2g})"
+        for loss in losses
+    )
