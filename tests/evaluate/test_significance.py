@@ -7,6 +7,8 @@ import random
 import statistics
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crosstune.evaluate import compare, find_leaks, holm
 from crosstune.evaluate.significance import verdict
@@ -38,6 +40,43 @@ def test_a_large_sample_has_the_plus_one_p_value() -> None:
     )
     # No flip of 200 clear wins reaches the observed mean: two-sided (0 + 1) / (999 + 1) a side.
     assert found.p == pytest.approx(2 / 1000)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from([-1.0, -0.5, -0.25, 0.1, 0.25, 0.5, 1.0]), min_size=1, max_size=8),
+    st.integers(0, 300),
+)
+def test_queries_that_did_not_change_leave_the_test_exact(changed: list[float], equal: int) -> None:
+    differences = changed + [0.0] * equal
+    found = compare(_values([0.0] * len(differences)), _values(differences), seed=1, resamples=256)
+    flips = [sum(s * d for s, d in zip(signs, changed, strict=True))
+             for signs in itertools.product((1, -1), repeat=len(changed))]  # fmt: skip
+    observed = sum(changed)
+    one_sided = min(sum(f >= observed - 1e-9 for f in flips), sum(f <= observed + 1e-9 for f in flips))
+    assert found.exact
+    assert found.p == pytest.approx(min(1.0, 2 * one_sided / len(flips)))
+    assert found.ties == equal
+
+
+def test_tests_that_share_the_error_find_larger_differences_only() -> None:
+    systems = _values([0.0] * 8), _values([0.3, -0.1, 0.2, 0.25, 0.1, -0.2, 0.15, 0.3])
+    deviation = statistics.stdev(systems[1].values())
+    # 5 % two-sided and 80 % power: 1.959964 + 0.841621 standard errors; 1 %: 2.575829 + 0.841621.
+    for tests, errors in ((1, 2.801585), (5, 3.417450)):
+        found = compare(*systems, seed=1, resamples=1000, tests=tests)
+        assert found.detectable == pytest.approx(errors * deviation / 8**0.5, rel=1e-5)
+
+
+def test_what_is_said_of_equal_systems_and_of_few_changes() -> None:
+    equal = compare(_values([0.5] * 50), _values([0.5] * 50), seed=1, resamples=1000)
+    assert verdict(equal, equal.p) == "equal for every query"
+    few = compare(_values([0.0] * 50), _values([1.0] * 5 + [0.0] * 45), seed=1, resamples=1000)
+    assert few.p == pytest.approx(2 / 2**5)
+    assert verdict(few, few.p) == (
+        "too few queries changed to tell (5): even all in one direction would have p = 0.062"
+    )
+    assert "too small" not in verdict(few, 1.0, tests=3)
 
 
 def test_equal_systems_have_no_difference() -> None:

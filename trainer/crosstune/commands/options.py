@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+RUN_HELP = "A run folder, what evaluate --out wrote, or a TREC run."
+
+
+class Missing(str, Enum):
+    refuse = "refuse"
+    zero = "zero"
+    skip = "skip"
+
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -31,3 +41,10 @@ FirstStageOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Of the bootstrap and the randomisation test.")]
 ResamplesOption = Annotated[int, typer.Option(min=100, help="Of the bootstrap and the randomisation test.")]
+MissingOption = Annotated[
+    Missing,
+    typer.Option(
+        help="Judged queries that one run has and another has not: refuse to compare, count 0 where they are "
+        "missing (as trec_eval -c), or skip them."
+    ),
+]

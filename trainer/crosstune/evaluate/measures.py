@@ -76,7 +76,7 @@ def per_query(qrels: Qrels, run: Run, measures: Sequence[str]) -> PerQuery:
     # Ranks in place of scores: the tools behind ir_measures break ties in different ways (RR@10 comes
     # from the MS MARCO script), and ranks leave them none to break.
     answered = {
-        query_id: {doc: float(-place) for place, doc in enumerate(ranking(_fp32(run[query_id])))}
+        query_id: {doc: float(-place) for place, doc in enumerate(in_order(run[query_id]))}
         for query_id in judged
         if run.get(query_id)
     }
@@ -91,6 +91,11 @@ def _with_a_level(documents: Mapping[str, int]) -> dict[str, int]:
     below its table, and may never end: a document that no run holds, judged not relevant, changes no value
     and gives it a level to find."""
     return dict(documents) if max(documents.values()) >= 0 else {**documents, NOWHERE: 0}
+
+
+def in_order(scores: Mapping[str, float]) -> list[str]:
+    """Document ids as trec_eval orders them: by score in fp32, ties by document id, descending."""
+    return ranking(_fp32(scores))
 
 
 def _fp32(scores: Mapping[str, float]) -> dict[str, float]:
@@ -122,8 +127,8 @@ def at_depth(candidates: Run, reranked: Run, depth: int) -> Run:
     """
     merged: Run = {}
     for query_id, scores in candidates.items():
-        order = ranking(scores)
-        best = ranking({doc: reranked[query_id][doc] for doc in order[:depth]})
+        order = in_order(scores)
+        best = in_order({doc: reranked[query_id][doc] for doc in order[:depth]})
         merged[query_id] = {doc: float(-place) for place, doc in enumerate(best + order[depth:])}
     return merged
 
