@@ -17,7 +17,7 @@ from crosstune.records import Collection, Group, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder
 from crosstune.train import TrainSettings, load_cross_encoder, train
 from crosstune.train.batching import GroupCollator, TokenizedGroups
-from crosstune.train.losses import LOSSES
+from crosstune.train.losses import LOSSES, Lists
 from crosstune.train.scoring import score_pairs
 from models import tiny_cross_encoder
 
@@ -118,7 +118,8 @@ def test_micro_batches_give_the_gradient_of_one_padded_batch(tmp_path: Path, los
         logits = torch.cat([model(**part).logits[:, 0] for part in batch["micro_batches"]])
         mask = batch["mask"]
         table = torch.zeros(mask.numel(), dtype=torch.float64).scatter(0, batch["slots"], logits)
-        LOSSES[loss](table.view_as(mask), batch["labels"].double(), mask).backward()
+        teacher = torch.arange(mask.numel(), dtype=torch.float64).view_as(mask)
+        LOSSES[loss](Lists(table.view_as(mask), batch["labels"].double(), teacher, mask)).backward()
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():
