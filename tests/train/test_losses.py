@@ -129,6 +129,15 @@ def test_padding_changes_neither_value_nor_gradient(name: str, batch: list[Ranke
     assert not after[~padded.mask].any()
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if KINDS[name].needs != "a document"])
+@settings(max_examples=20, deadline=None)
+@given(batch=st.lists(ranked(), min_size=4, max_size=4))
+def test_the_parts_of_a_step_add_up(name: str, batch: list[Ranked]) -> None:
+    """With lists of unequal length and some that teach nothing: accumulation cannot change the gradient."""
+    parts = (_value(name, *batch[:2]) + _value(name, *batch[2:])) / 2
+    assert _value(name, *batch) == pytest.approx(parts, abs=1e-9)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @settings(max_examples=25, deadline=None)
