@@ -17,7 +17,8 @@ from crosstune.records import Collection, Group, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder
 from crosstune.train import TrainSettings, load_cross_encoder, train
 from crosstune.train.batching import GroupCollator, TokenizedGroups
-from crosstune.train.losses import LOSSES
+from crosstune.train.loss_kinds import KINDS, LossName
+from crosstune.train.losses import LOSSES, Lists
 from crosstune.train.scoring import score_pairs
 from models import tiny_cross_encoder
 
@@ -118,11 +119,37 @@ def test_micro_batches_give_the_gradient_of_one_padded_batch(tmp_path: Path, los
         logits = torch.cat([model(**part).logits[:, 0] for part in batch["micro_batches"]])
         mask = batch["mask"]
         table = torch.zeros(mask.numel(), dtype=torch.float64).scatter(0, batch["slots"], logits)
-        LOSSES[loss](table.view_as(mask), batch["labels"].double(), mask).backward()
+        teacher = torch.arange(mask.numel(), dtype=torch.float64).view_as(mask)
+        LOSSES[loss](Lists(table.view_as(mask), batch["labels"].double(), teacher, mask)).backward()
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():
         assert torch.allclose(gradient, gradients[1][name], atol=1e-6), name
+
+
+@pytest.mark.parametrize("loss", ["bce", "lambda", "kl", "margin_mse", "teacher_mse", "teacher_ranknet"])
+def test_how_a_teacher_is_mixed_in(tmp_path: Path, loss: LossName) -> None:
+    """Every step sees all groups and the rate is next to nothing, so that the losses logged are the initial
+    model's: the loss itself if it learns from a teacher, else `kl` before both in equal parts."""
+    scores = [[3.0, -1.0, 0.5, 0.0], [0.0, 1.0, 2.0, 3.0], [4.0, 0.0, 0.0, 1.0], [1.0, 2.0, -2.0, 0.0]]
+    groups = [dataclasses.replace(g, teacher_scores=[*s]) for g, s in zip(_groups(4), scores, strict=True)]
+    collection, run = _collection(groups)
+    base = tiny_cross_encoder(tmp_path / "base")
+    settings = _settings(loss=loss, groups_per_step=4, epochs=4, evaluations=1, learning_rate=1e-12)
+    train(groups, collection, run, str(base), settings, 5, tmp_path)
+    pairs = [(group.query, doc) for group in groups for doc in group.docs]
+    logits = score_pairs(load_cross_encoder(base, RULE, 5), PairEncoder.from_folder(base, RULE), pairs)
+    step = Lists(
+        torch.tensor(logits).view(4, 4),
+        torch.tensor([[1.0, 0.0, 0.0, 0.0]] * 4),
+        torch.tensor(scores),
+        torch.ones(4, 4, dtype=torch.bool),
+    )
+    own, distilled = (LOSSES[name](step).item() for name in (loss, "kl"))
+    taught = KINDS[loss].learns_from == "teacher"
+    expected = [own] * 4 if taught else [distilled] * 2 + [(own + distilled) / 2] * 2
+    log = [json.loads(line) for line in (tmp_path / "train_log.jsonl").read_text().splitlines()]
+    assert [row["loss"] for row in log if "loss" in row] == pytest.approx(expected, rel=1e-4)
 
 
 def test_groups_of_unequal_size_train(tmp_path: Path) -> None:

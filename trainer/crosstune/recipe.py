@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -18,6 +18,7 @@ from crosstune.export import ExportSettings
 from crosstune.files import read_lines
 from crosstune.settings import Settings, explain
 from crosstune.train import PointwiseSettings, TrainSettings
+from crosstune.train.loss_kinds import KINDS
 
 RECIPE_FOLDERS = (Path(__file__).parent / "shipped_recipes", Path(__file__).parents[2] / "recipes")
 
@@ -34,6 +35,17 @@ class Recipe(Settings):
     train: TrainSettings = TrainSettings()
     evaluate: EvaluationSettings = EvaluationSettings()
     export: ExportSettings = ExportSettings()
+
+    @model_validator(mode="after")
+    def _has_a_teacher(self) -> Recipe:
+        taught = KINDS[self.train.loss].learns_from == "teacher"
+        if taught and self.train.teacher == "none" and not self.mine.distill_teacher:
+            raise ValueError(
+                f"train.loss = {self.train.loss} learns from a teacher, and train.teacher = none; set "
+                "train.teacher to base or adapted, or name a cross-encoder with mine.teacher and set "
+                "mine.distill_teacher=true"
+            )
+        return self
 
 
 class MsMarcoRecipe(Settings):

@@ -35,7 +35,8 @@ class Collection:
 class Group:
     """One training group: a query, `docs` passages and, for each, its grade and first-stage score.
 
-    The first document is the positive. A `teacher_scores` entry is `None` where no teacher was asked.
+    The first document is a positive, of the best grade where there are several. A `teacher_scores` entry is
+    `None` where no teacher was asked.
     """
 
     query_id: str

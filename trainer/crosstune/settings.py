@@ -39,6 +39,8 @@ def explain(problem: Any, model: type[Settings]) -> str:
             f"{path}: found {found!r} ({type(found).__name__}); keys below it were expected, as {path}.kind"
         )
     message = problem["msg"].removeprefix("Value error, ")
+    if not keys:  # of several settings, which the message names
+        return str(message)
     return f"{path}: found {_shown(keys, found)} ({type(found).__name__}); {message}"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from crosstune.settings import Settings
@@ -18,6 +20,9 @@ class Band(Settings):
 class MiningSettings(Settings):
     """Which of the first stage's candidates become negatives."""
 
+    group_by: Literal["positive", "query"] = Field(
+        "positive", description="a group a positive, or a query with all its positives and their grades"
+    )
     negatives: int = Field(7, ge=1, le=1000, description="a group")
     first_rank: int = Field(1, ge=1, description="best rank that negatives are drawn from")
     last_rank: int = Field(50, ge=1, description="worst rank that negatives are drawn from")

@@ -7,13 +7,24 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from crosstune.settings import Settings
+from crosstune.train.loss_kinds import KINDS, OPTIONS, LossName
 
 
 class TrainSettings(Settings):
     """How the cross-encoder is trained. The unit of a step is groups; a group is one positive with
     its negatives, so a step sees `groups_per_step` x (1 + negatives) pairs."""
 
-    loss: Literal["lce", "bce"] = Field("lce", description="softmax over a group, or pointwise")
+    loss: LossName = Field("lce", description="docs/losses.md says what each learns from")
+    pos_weight: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="of a positive in loss bce; 1 when null"
+    )
+    margin: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="of the logits in loss margin; 1 when null"
+    )
+    ndcg_depth: int | None = Field(None, ge=1, description="k of nDCG@k in loss lambda; 10 when null")
+    temperature: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="of the smooth ranks in loss approx_ndcg; 1 when null"
+    )
     teacher: Literal["none", "base", "adapted"] = Field(
         "adapted",
         description="whose vectors are learned first: the base's, or the base's after an adaptation",
@@ -22,7 +33,9 @@ class TrainSettings(Settings):
     learning_rate: float = Field(1e-4, gt=0, le=1, description="peak rate of AdamW")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps with rising rate")
     weight_decay: float = Field(0.01, ge=0, le=1, description="decoupled, not on biases and norms")
-    max_grad_norm: float = Field(1.0, gt=0, description="global norm that gradients are clipped to")
+    max_grad_norm: float = Field(
+        1.0, gt=0, allow_inf_nan=False, description="global norm that gradients are clipped to"
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped in training")
     groups_per_step: int = Field(8, ge=1, le=4096, description="groups an optimizer step")
     accumulate: int = Field(1, ge=1, le=4096, description="parts that a step's groups are cut into")
@@ -45,6 +58,9 @@ class TrainSettings(Settings):
                 f"max_query_tokens is {self.max_query_tokens}, which leaves no room for a passage "
                 f"in max_tokens = {self.max_tokens}"
             )
+        for option, owner in OPTIONS.items():
+            if getattr(self, option) is not None and KINDS[self.loss].option != option:
+                raise ValueError(f"{option} belongs to loss = {owner}, and loss is {self.loss}")
         if self.groups_per_step % self.accumulate:
             raise ValueError(
                 f"groups_per_step = {self.groups_per_step} cannot be cut into accumulate = "

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, Trainer, TrainerControl
 
 from crosstune.errors import CheckFailed
-from crosstune.train.losses import GroupLoss, kl_divergence
+from crosstune.train.losses import GroupLoss, Lists, kl_divergence
 
 TEACHER_ALONE = 0.5
 TEACHER_WEIGHT = 0.5
@@ -20,16 +20,23 @@ class GroupTrainer(Trainer):  # type: ignore[misc]
     """A `Trainer` over groups.
 
     `loss` is computed on the logits of all groups of a step at once, so that cutting the pairs into
-    micro-batches never changes the gradient. Where groups carry a teacher's logits, the first half of the
-    steps learns from these alone and the rest from both in equal parts. `rerank_dev(model)` returns nDCG@10
-    on dev, and is what `evaluate` reports.
+    micro-batches never changes the gradient. A loss that learns from a teacher is all that is learned from.
+    With one that learns from labels, and groups that carry a teacher's logits, the first half of the steps
+    learns from these alone and the rest from both in equal parts. `rerank_dev(model)` returns nDCG@10 on
+    dev, and is what `evaluate` reports.
     """
 
     def __init__(
-        self, *, loss: GroupLoss, rerank_dev: Callable[[PreTrainedModel], float], **arguments: Any
+        self,
+        *,
+        loss: GroupLoss,
+        teacher_alone: bool,
+        rerank_dev: Callable[[PreTrainedModel], float],
+        **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
         self._loss = loss
+        self._teacher_alone = teacher_alone
         self._rerank_dev = rerank_dev
         # The loss is a mean over groups; Trainer divides it by the parts of an accumulated step.
         self.model_accepts_loss_kwargs = False
@@ -44,7 +51,7 @@ class GroupTrainer(Trainer):  # type: ignore[misc]
         logits = [model(**batch).logits[:, 0].float() for batch in inputs["micro_batches"]]
         mask = inputs["mask"]
         table = torch.zeros(mask.numel(), device=mask.device).scatter(0, inputs["slots"], torch.cat(logits))
-        loss = self._step_loss(table.view_as(mask), inputs)
+        loss = self._step_loss(Lists(table.view_as(mask), inputs["labels"], inputs["teacher_scores"], mask))
         if not torch.isfinite(loss):
             raise CheckFailed(
                 f"training stopped: the loss is {loss.item()} at step {self.state.global_step + 1} "
@@ -53,15 +60,13 @@ class GroupTrainer(Trainer):  # type: ignore[misc]
             )
         return loss
 
-    def _step_loss(self, logits: Tensor, inputs: dict[str, Any]) -> Tensor:
-        mask, teacher = inputs["mask"], inputs["teacher_scores"]
-        if teacher[mask].isnan().any():
-            return self._loss(logits, inputs["labels"], mask)
-        distilled = kl_divergence(logits, teacher, mask)
+    def _step_loss(self, lists: Lists) -> Tensor:
+        if self._teacher_alone or lists.teacher[lists.mask].isnan().any():
+            return self._loss(lists)
+        distilled = kl_divergence(lists)
         if self.state.global_step < TEACHER_ALONE * self.state.max_steps:
             return distilled
-        labelled = self._loss(logits, inputs["labels"], mask)
-        return TEACHER_WEIGHT * distilled + (1 - TEACHER_WEIGHT) * labelled
+        return TEACHER_WEIGHT * distilled + (1 - TEACHER_WEIGHT) * self._loss(lists)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         self.model.eval()

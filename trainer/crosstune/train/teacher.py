@@ -65,7 +65,7 @@ def with_teacher_scores(
     say(
         f"  dev nDCG@10 {teacher.dev_ndcg:.4f} by {teacher.cosine_weight:.1f} x the {kind} vectors' cosine + "
         f"{teacher.first_stage_weight:.2f} x the first stage, {teacher.dev_ndcg_of_first_stage:.4f} by the "
-        f"first stage: {'nothing to distil' if teacher.scores is None else 'distilled before the labels'}"
+        f"first stage: {'nothing to distil' if teacher.scores is None else 'distilled'}"
     )
     if teacher.scores is None:
         return list(groups)

@@ -23,6 +23,8 @@ from crosstune.progress import say
 from crosstune.records import Collection, Group, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
 from crosstune.train.config import TrainSettings
+from crosstune.train.group_check import check_labels, check_targets
+from crosstune.train.loss_kinds import KINDS
 from crosstune.train.model import load_cross_encoder
 
 if TYPE_CHECKING:
@@ -58,21 +60,20 @@ def train(
     """Trains a cross-encoder and writes `model/`, `train_log.jsonl` and `train.json` into `folder`.
 
     `folder` may hold the checkpoints of an interrupted call with the same arguments: training then
-    goes on from the last whole one. Raises `InputError` for groups, a dev split or a model that cannot
-    be used and `CheckFailed` when the loss is no longer a number.
+    goes on from the last whole one. Raises `InputError` for groups (also such as the loss cannot learn
+    from), a dev split or a model that cannot be used and `CheckFailed` when the loss is no longer a number.
     """
     from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
     from crosstune.train.batching import GroupCollator, TokenizedGroups
     from crosstune.train.callbacks import CompleteMark, JsonlLog, StepProgress, last_complete
     from crosstune.train.loop import GroupTrainer
-    from crosstune.train.losses import LOSSES
+    from crosstune.train.losses import chosen_loss
     from crosstune.train.precision import use_bf16
     from crosstune.train.scoring import score_run
     from crosstune.train.teacher import with_teacher_scores
 
-    if not groups:
-        raise InputError("there are no training groups; see mining.json for what was left out and why")
+    check_labels(groups, settings.loss)
     if settings.wandb and importlib.util.find_spec("wandb") is None:
         raise MissingExtra("train.wandb", "wandb")
     dev = _dev_sample(collection, dev_candidates, settings, seed)
@@ -87,6 +88,7 @@ def train(
         groups = with_teacher_scores(
             groups, collection, dev, base, settings.teacher, bf16=bf16, seed=seed, folder=folder
         )
+    check_targets(groups, settings.loss)
     data = TokenizedGroups(groups, encoder)
     cuts = data.cuts()
     say(
@@ -115,7 +117,8 @@ def train(
             CompleteMark(),
             EarlyStoppingCallback(settings.patience),
         ],
-        loss=LOSSES[settings.loss],
+        loss=chosen_loss(settings),
+        teacher_alone=KINDS[settings.loss].learns_from == "teacher",
         rerank_dev=rerank_dev,
     )
     trainer.remove_callback(PrinterCallback)  # its lines would mix with results on standard output

@@ -1,5 +1,5 @@
-"""Mining: one group a judged positive, with negatives from the first stage's candidates, and a ledger of
-every candidate that was seen."""
+"""Mining: one group a judged positive or a query, with negatives from the first stage's candidates, and a
+ledger of every candidate that was seen."""
 
 from crosstune.data.mining.answers import Answer, read_answers
 from crosstune.data.mining.judge import Teacher

@@ -61,9 +61,7 @@ def mine(
     positives = sorted((q, d) for q, judged in train.items() for d, grade in judged.items() if grade > 0)
     if not positives:
         raise InputError("the collection has no train positives (qrels/train.tsv); there is nothing to mine")
-    kept = positives
-    if settings.max_groups is not None and settings.max_groups < len(positives):
-        kept = sorted(random.Random(seed).sample(positives, settings.max_groups))
+    kept = _drawn(positives, settings, seed)
     with ledger_writer(folder / LEDGER) as ledger:
         miner = _Miner(collection, run, settings, seed, teacher, ledger)
         groups = list(miner.groups(kept))
@@ -72,10 +70,13 @@ def mine(
         groups=len(groups),
         positives=len(positives),
         positives_not_retrieved=sum(d not in run.get(q, {}) for q, d in kept),
-        groups_with_fewer_negatives=sum(len(group.docs) - 1 < settings.negatives for group in groups),
+        groups_with_fewer_negatives=sum(group.labels.count(0) < settings.negatives for group in groups),
         random_negatives=miner.random_negatives,
         candidates={name: counts[name] for name in ("seen", "taken", *REASONS)},
-        left_out={"no_negative": len(kept) - len(groups), "over_max_groups": len(positives) - len(kept)},
+        left_out={
+            "no_negative": len(kept) - sum(len(group.labels) - group.labels.count(0) for group in groups),
+            "over_max_groups": len(positives) - len(kept),
+        },
         ledger={name: ledger.rows[name] for name in ("taken", *REASONS)},
     )
     if not groups:
@@ -118,33 +119,54 @@ class _Miner:
         judge = QueryJudge(self._collection, self._settings, self._answers, self._teacher, query_id)
         candidates = judge.retrieved(self._run.get(query_id, {}))
         known = {candidate.doc_id: candidate for candidate in candidates}
-        for positive in positives:
-            negatives = self._drawer.retrieved(query_id, positive, candidates)
-            drawn = self._drawer.random(query_id, positive, judge, known)
+        for together in self._together(query_id, positives):
+            negatives = self._drawer.retrieved(query_id, together[0], candidates)
+            drawn = self._drawer.random(query_id, together[0], judge, known)
             self.random_negatives += len(drawn)
             negatives += drawn
             if negatives:
-                logits = [candidate.teacher_logit for candidate in negatives]
+                logits: list[float | None] = [None] * (len(together) + len(negatives))
                 if self._settings.distill_teacher:
-                    logits = [judge.teach(positive), *logits]
-                else:
-                    logits = [None] * (1 + len(negatives))
-                yield self._group(query_id, [positive, *(c.doc_id for c in negatives)], logits)
+                    logits = [judge.teach(positive) for positive in together]
+                    logits += [candidate.teacher_logit for candidate in negatives]
+                yield self._group(query_id, together, [c.doc_id for c in negatives], logits)
         for candidate in known.values():
             self._ledger.add(query_id, candidate)
 
-    def _group(self, query_id: str, doc_ids: list[str], teacher_logits: list[float | None]) -> Group:
+    def _together(self, query_id: str, positives: list[str]) -> list[list[str]]:
+        """The positives of each of the query's groups, best grade first."""
+        if self._settings.group_by == "positive":
+            return [[positive] for positive in positives]
+        grades = self._collection.qrels["train"][query_id]
+        return [sorted(positives, key=lambda doc_id: (-grades[doc_id], doc_id))]
+
+    def _group(
+        self, query_id: str, positives: list[str], negatives: list[str], teacher_logits: list[float | None]
+    ) -> Group:
         scores = self._run.get(query_id, {})
-        grade = self._collection.qrels["train"][query_id][doc_ids[0]]
+        grades = self._collection.qrels["train"][query_id]
+        doc_ids = [*positives, *negatives]
         return Group(
             query_id=query_id,
             query=self._collection.queries[query_id],
             doc_ids=doc_ids,
             docs=[self._collection.passages[doc_id] for doc_id in doc_ids],
-            labels=[grade, *[0] * (len(doc_ids) - 1)],
+            labels=[*(grades[doc_id] for doc_id in positives), *[0] * len(negatives)],
             first_stage_scores=[scores.get(doc_id) for doc_id in doc_ids],
             teacher_scores=teacher_logits,
         )
+
+
+def _drawn(positives: list[tuple[str, str]], settings: MiningSettings, seed: int) -> list[tuple[str, str]]:
+    """The (query id, document id) of the positives whose groups `max_groups` leaves, in order."""
+    if settings.max_groups is None:
+        return positives
+    draw = random.Random(seed)
+    if settings.group_by == "positive":
+        return sorted(draw.sample(positives, min(settings.max_groups, len(positives))))
+    queries = list(dict.fromkeys(query_id for query_id, _ in positives))
+    kept = set(draw.sample(queries, min(settings.max_groups, len(queries))))
+    return [pair for pair in positives if pair[0] in kept]
 
 
 def _answers(settings: MiningSettings) -> Answers:

@@ -1,0 +1,85 @@
+"""Whether the groups hold what the loss learns from; what does not fit is refused or counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from crosstune.errors import InputError
+from crosstune.progress import say
+from crosstune.records import Group
+from crosstune.train.loss_kinds import KINDS, LossName, Needs
+
+
+def check_labels(groups: Sequence[Group], loss: LossName) -> None:
+    """Raises `InputError` when there is no group, and when a loss of 0/1 labels would lose the order of a
+    group's grades; says how many positives of a grade above 1 count as 1."""
+    if not groups:
+        raise InputError("there are no training groups; see mining.json for what was left out and why")
+    if KINDS[loss].learns_from != "relevance":
+        return
+    for group in groups:
+        if len({grade for grade in group.labels if grade > 0}) > 1:
+            graded = [name for name, kind in KINDS.items() if kind.learns_from == "grades"]
+            raise InputError(
+                f"train.loss = {loss} takes labels 0 and 1, and the group of query {group.query_id!r} holds "
+                f"the grades {sorted(set(group.labels), reverse=True)}; choose one that learns from grades "
+                f"({', '.join(graded)}), or mine.group_by=positive"
+            )
+    above = sum(grade > 1 for group in groups for grade in group.labels)
+    if above:
+        say(f"  train.loss = {loss} takes labels 0 and 1: {above} positives with a grade above 1 count as 1")
+
+
+def check_targets(groups: Sequence[Group], loss: LossName) -> None:
+    """Raises `InputError` when a loss that learns from a teacher misses scores, and when no group has
+    anything to learn from; says how many have nothing."""
+    kind = KINDS[loss]
+    if kind.learns_from == "teacher":
+        _check_scores(groups, loss)
+    idle = [group for group in groups if not _ABLE[kind.needs](group)]
+    if len(idle) == len(groups):
+        raise InputError(
+            f"train.loss = {loss} needs {_MEANING[kind.needs]} in a group, and none of the {len(groups)} "
+            f"groups has that (the first is query {groups[0].query_id!r} with labels {groups[0].labels}); "
+            "check the labels, or choose another train.loss (docs/losses.md)"
+        )
+    if idle:
+        say(
+            f"  {len(idle)} of {len(groups)} groups teach train.loss = {loss} nothing: "
+            f"{_MEANING[kind.needs]} is missing"
+        )
+
+
+def _check_scores(groups: Sequence[Group], loss: LossName) -> None:
+    without = [group for group in groups if not _scored(group)]
+    if without:
+        raise InputError(
+            f"train.loss = {loss} learns from a teacher's scores, and {len(without)} of {len(groups)} groups "
+            f"lack them (the first is query {without[0].query_id!r}). train.teacher = base or adapted gives "
+            "them where it ranks dev better than the first stage; a cross-encoder does with mine.teacher and "
+            "mine.distill_teacher=true; or choose a train.loss that learns from labels, for example lce"
+        )
+
+
+def _scored(group: Group) -> bool:
+    scores = [score for score in group.teacher_scores if score is not None and math.isfinite(score)]
+    return len(scores) == len(group.docs)
+
+
+_ABLE: dict[Needs, Callable[[Group], bool]] = {
+    "a document": lambda group: bool(group.docs),
+    "two documents": lambda group: len(group.docs) > 1,
+    "a relevant document": lambda group: len(group.docs) > 1 and max(group.labels) > 0,
+    "two grades": lambda group: len(set(group.labels)) > 1,
+    "two gains": lambda group: len({max(0, grade) for grade in group.labels}) > 1,
+    "two scores": lambda group: len(set(group.teacher_scores)) > 1,
+}
+_MEANING: dict[Needs, str] = {
+    "a document": "a document",
+    "two documents": "two documents",
+    "a relevant document": "a relevant document among others",
+    "two grades": "two different grades",
+    "two gains": "a grade above 0 beside a lower one",
+    "two scores": "two different scores of the teacher",
+}
