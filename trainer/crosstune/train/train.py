@@ -7,7 +7,6 @@ import errno
 import importlib.util
 import math
 import os
-import random
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,26 +15,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crosstune.errors import InputError, MissingExtra
-from crosstune.evaluate import mean, per_query
 from crosstune.files import replace_folder, write_json
-from crosstune.models import resolve_model
+from crosstune.models import has_ranking_head, resolve_model
 from crosstune.progress import say
 from crosstune.records import Collection, Group, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
 from crosstune.train.config import TrainSettings
+from crosstune.train.dev import DevJudge, dev_sample
+from crosstune.train.fusion import MEASURE
 from crosstune.train.model import load_cross_encoder
+from crosstune.trec import write_run
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainingArguments
 
-MEASURE = "nDCG@10"
-
 
 @dataclass(frozen=True)
 class TrainSummary:
-    """What `train.json` holds: the best dev nDCG@10 over the sampled dev queries, and the counts."""
+    """What `train.json` holds: the best dev nDCG@10 over the sampled dev queries, that of all systems and
+    the name of the best (see `DevVerdict`), and the counts."""
 
     best_dev_ndcg: float
+    dev: dict[str, float | None]
+    best_on_dev: str
     best_step: int
     steps: int
     groups: int
@@ -55,7 +57,8 @@ def train(
     seed: int,
     folder: Path,
 ) -> TrainSummary:
-    """Trains a cross-encoder and writes `model/`, `train_log.jsonl` and `train.json` into `folder`.
+    """Trains a cross-encoder and writes `model/`, `train_log.jsonl`, `train.json`, `dev.tuned.trec` (its
+    logits on dev) and `fusion.json` (whether the first stage's score is to be added) into `folder`.
 
     `folder` may hold the checkpoints of an interrupted call with the same arguments: training then
     goes on from the last whole one. Raises `InputError` for groups, a dev split or a model that cannot
@@ -68,18 +71,19 @@ def train(
     from crosstune.train.loop import GroupTrainer
     from crosstune.train.losses import LOSSES
     from crosstune.train.precision import use_bf16
-    from crosstune.train.scoring import score_run
     from crosstune.train.teacher import with_teacher_scores
 
     if not groups:
         raise InputError("there are no training groups; see mining.json for what was left out and why")
     if settings.wandb and importlib.util.find_spec("wandb") is None:
         raise MissingExtra("train.wandb", "wandb")
-    dev = _dev_sample(collection, dev_candidates, settings, seed)
+    dev = dev_sample(collection, dev_candidates, settings, seed)
     rule = LengthRule(settings.max_tokens, settings.max_query_tokens)
     base = resolve_model(model)
     encoder = PairEncoder.from_folder(base, rule)
     network = load_cross_encoder(base, rule, seed)
+    judge = DevJudge(collection, dev, encoder, folder / "dev")
+    of_base = judge.base(network, has_ranking_head(base))
     _set_dropout(network, settings.dropout)
     bf16 = use_bf16(settings.precision, folder)
     # The scores of a teacher that mining was told to hand on come before those of the base.
@@ -94,11 +98,6 @@ def train(
         f"{rule.max_tokens} tokens a pair, {cuts.queries_cut} of {cuts.queries} queries cut to "
         f"{rule.max_query_tokens} tokens"
     )
-
-    def rerank_dev(current: PreTrainedModel) -> float:
-        scored = score_run(current, encoder, dev, collection.queries, collection.passages, "dev, queries")
-        judged = {query_id: collection.qrels["dev"][query_id] for query_id in dev}
-        return mean(per_query(judged, scored.run, [MEASURE])[MEASURE])
 
     checkpoints = folder / "checkpoints"
     trainer = GroupTrainer(
@@ -116,7 +115,7 @@ def train(
             EarlyStoppingCallback(settings.patience),
         ],
         loss=LOSSES[settings.loss],
-        rerank_dev=rerank_dev,
+        rerank_dev=lambda current: judge.ndcg(current, str(trainer.state.global_step)),
     )
     trainer.remove_callback(PrinterCallback)  # its lines would mix with results on standard output
     checkpoint = last_complete(checkpoints)
@@ -131,8 +130,14 @@ def train(
 
         wandb.finish()
     _save(trainer.model, base, folder)
+    logits = judge.scores(str(trainer.state.best_global_step))
+    write_run(folder / "dev.tuned.trec", logits, "crosstune-tuned")
+    trial, verdict = judge.verdict(logits, of_base, dev_candidates, seed)
+    write_json(folder / "fusion.json", dataclasses.asdict(trial))
     summary = TrainSummary(
         best_dev_ndcg=float(trainer.state.best_metric or 0.0),
+        dev=verdict.ndcg,
+        best_on_dev=verdict.best,
         best_step=int(trainer.state.best_global_step or 0),
         steps=int(trainer.state.global_step),
         groups=len(groups),
@@ -141,20 +146,9 @@ def train(
     )
     write_json(folder / "train.json", dataclasses.asdict(summary))
     shutil.rmtree(checkpoints)
+    shutil.rmtree(folder / "dev")
     shutil.rmtree(folder / "adapt", ignore_errors=True)
     return summary
-
-
-def _dev_sample(collection: Collection, candidates: Run, settings: TrainSettings, seed: int) -> Run:
-    """The judged dev queries (a seeded sample of them) with their best candidates; a query that the
-    first stage answered with nothing stays, and counts 0."""
-    from crosstune.train.scoring import top
-
-    judged = sorted(collection.qrels.get("dev", {}))
-    if not judged:
-        raise InputError("the collection has no dev split (qrels/dev.tsv); it chooses the best checkpoint")
-    sample = random.Random(seed).sample(judged, min(settings.dev_queries, len(judged)))
-    return top({query_id: candidates.get(query_id, {}) for query_id in sample}, settings.dev_depth)
 
 
 def _set_dropout(model: PreTrainedModel, share: float) -> None:
