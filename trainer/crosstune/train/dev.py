@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crosstune.errors import InputError
 from crosstune.evaluate import dev_line, mean, per_query
 from crosstune.files import read_json, write_json
 from crosstune.progress import say
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DevVerdict:
-    """`ndcg`: system -> nDCG@10 over the sampled dev queries, `None` where it was not measured:
+    """`ndcg`: system -> nDCG@10 over the verdict's dev queries, `None` where it was not measured:
     `first_stage`, `base` (when its head is trained), `tuned`, `fused` (cross-validated, when it was kept).
     `best`: the system with the highest; at a tie the earlier."""
 
@@ -33,29 +32,42 @@ class DevVerdict:
 
 
 class DevJudge:
-    """Reranks the sampled dev queries. The scores of each evaluation lie in a folder, so that an interrupted
-    training finds those of its best checkpoint again."""
+    """Reranks dev queries: a sample at each evaluation, and some more for the verdict. The scores of each
+    evaluation lie in a folder, so that an interrupted training finds those of its best checkpoint again."""
 
-    def __init__(self, collection: Collection, sample: Run, encoder: PairEncoder, folder: Path) -> None:
-        self.qrels: Qrels = {query_id: collection.qrels["dev"][query_id] for query_id in sample}
-        self.sample = sample
+    def __init__(
+        self,
+        collection: Collection,
+        candidates: Run,
+        settings: TrainSettings,
+        encoder: PairEncoder,
+        seed: int,
+        folder: Path,
+    ) -> None:
+        """`candidates`: all that the first stage returned for the dev queries."""
+        from crosstune.train.scoring import top
+
+        judged = sorted(collection.qrels["dev"])
+        drawn = random.Random(seed).sample(judged, len(judged))
+        count = max(settings.dev_queries, settings.verdict_queries)
+        # A query that the first stage answered with nothing stays, and counts 0.
+        self._all = top({q: candidates.get(q, {}) for q in drawn[:count]}, settings.dev_depth)
+        self.sample: Run = {query_id: self._all[query_id] for query_id in drawn[: settings.dev_queries]}
+        self._qrels: Qrels = {query_id: collection.qrels["dev"][query_id] for query_id in self._all}
         self._collection = collection
+        self._candidates = candidates
         self._encoder = encoder
+        self._seed = seed
         self._folder = folder
 
     def ndcg(self, model: PreTrainedModel, name: str) -> float:
         """nDCG@10 of the model on the sample; its scores are kept under `name`."""
-        run = self._score(model)
+        run = self._score(model, self.sample)
         write_run(self._path(name), run, "crosstune-dev")
         return self._mean(run)
 
-    def scores(self, name: str) -> Run:
-        """What was kept under `name`: the logits of every sampled query, fp32."""
-        run = read_run(self._path(name))
-        return {query_id: run.get(query_id, {}) for query_id in self.sample}
-
     def base(self, model: PreTrainedModel, headed: bool) -> float | None:
-        """nDCG@10 of the base before training, `None` when its head is fresh."""
+        """nDCG@10 of the base before training on the verdict's queries, `None` when its head is fresh."""
         if not headed:
             say("  the base has no ranking head yet: it is not scored on dev, since it would rank at random")
             return None
@@ -64,17 +76,21 @@ class DevJudge:
             import torch
 
             model.to("cuda" if torch.cuda.is_available() else "cpu")
-            write_json(kept, {MEASURE: self._mean(self._score(model))})
+            write_json(kept, {MEASURE: self._mean(self._score(model, self._all))})
         return float(read_json(kept)[MEASURE])
 
-    def verdict(
-        self, logits: Run, base: float | None, candidates: Run, seed: int
-    ) -> tuple[FusionTrial, DevVerdict]:
-        """What dev says of the tuned model's `logits`, alone and together with the first stage's scores, of
-        which `candidates` holds all."""
-        trial = try_fusion(self.qrels, logits, candidates, seed)
+    def logits(self, model: PreTrainedModel, name: str) -> Run:
+        """The logits of the verdict's queries by the model whose scores of the sample lie under `name`."""
+        kept = read_run(self._path(name))
+        more = {query_id: scores for query_id, scores in self._all.items() if query_id not in self.sample}
+        scored = self._score(model.eval(), more)
+        return {query_id: kept.get(query_id, {}) for query_id in self.sample} | scored
+
+    def verdict(self, logits: Run, base: float | None) -> tuple[FusionTrial, DevVerdict]:
+        """What dev says of the tuned model's `logits`, alone and together with the first stage's scores."""
+        trial = try_fusion(self._qrels, logits, self._candidates, self._seed)
         ndcg = {
-            "first_stage": self._mean(self.sample),
+            "first_stage": self._mean(self._all),
             "base": base,
             "tuned": trial.tuned,
             "fused": trial.fused if trial.kept else None,
@@ -84,29 +100,18 @@ class DevJudge:
         _show(trial, verdict)
         return trial, verdict
 
-    def _score(self, model: PreTrainedModel) -> Run:
+    def _score(self, model: PreTrainedModel, candidates: Run) -> Run:
         from crosstune.train.scoring import score_run
 
         queries, passages = self._collection.queries, self._collection.passages
-        return score_run(model, self._encoder, self.sample, queries, passages, "dev, queries").run
+        return score_run(model, self._encoder, candidates, queries, passages, "dev, queries").run
 
     def _mean(self, run: Run) -> float:
-        return mean(per_query(self.qrels, run, [MEASURE])[MEASURE])
+        judged = {query_id: self._qrels[query_id] for query_id in run}
+        return mean(per_query(judged, run, [MEASURE])[MEASURE])
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.trec"
-
-
-def dev_sample(collection: Collection, candidates: Run, settings: TrainSettings, seed: int) -> Run:
-    """The judged dev queries (a seeded sample of them) with their best candidates; a query that the
-    first stage answered with nothing stays, and counts 0."""
-    from crosstune.train.scoring import top
-
-    judged = sorted(collection.qrels.get("dev", {}))
-    if not judged:
-        raise InputError("the collection has no dev split (qrels/dev.tsv); it chooses the best checkpoint")
-    sample = random.Random(seed).sample(judged, min(settings.dev_queries, len(judged)))
-    return top({query_id: candidates.get(query_id, {}) for query_id in sample}, settings.dev_depth)
 
 
 def _show(trial: FusionTrial, verdict: DevVerdict) -> None:

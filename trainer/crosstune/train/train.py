@@ -21,7 +21,7 @@ from crosstune.progress import say
 from crosstune.records import Collection, Group, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
 from crosstune.train.config import TrainSettings
-from crosstune.train.dev import DevJudge, dev_sample
+from crosstune.train.dev import DevJudge
 from crosstune.train.fusion import MEASURE
 from crosstune.train.model import load_cross_encoder
 from crosstune.trec import write_run
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainSummary:
-    """What `train.json` holds: the best dev nDCG@10 over the sampled dev queries, that of all systems and
-    the name of the best (see `DevVerdict`), and the counts."""
+    """What `train.json` holds: the best nDCG@10 over the sampled dev queries, that of all systems over the
+    verdict's with the name of the best (see `DevVerdict`), and the counts."""
 
     best_dev_ndcg: float
     dev: dict[str, float | None]
@@ -77,19 +77,20 @@ def train(
         raise InputError("there are no training groups; see mining.json for what was left out and why")
     if settings.wandb and importlib.util.find_spec("wandb") is None:
         raise MissingExtra("train.wandb", "wandb")
-    dev = dev_sample(collection, dev_candidates, settings, seed)
+    if not collection.qrels.get("dev"):
+        raise InputError("the collection has no dev split (qrels/dev.tsv); it chooses the best checkpoint")
     rule = LengthRule(settings.max_tokens, settings.max_query_tokens)
     base = resolve_model(model)
     encoder = PairEncoder.from_folder(base, rule)
+    judge = DevJudge(collection, dev_candidates, settings, encoder, seed, folder / "dev")
     network = load_cross_encoder(base, rule, seed)
-    judge = DevJudge(collection, dev, encoder, folder / "dev")
     of_base = judge.base(network, has_ranking_head(base))
     _set_dropout(network, settings.dropout)
     bf16 = use_bf16(settings.precision, folder)
     # The scores of a teacher that mining was told to hand on come before those of the base.
     if settings.teacher != "none" and all(None in group.teacher_scores for group in groups):
         groups = with_teacher_scores(
-            groups, collection, dev, base, settings.teacher, bf16=bf16, seed=seed, folder=folder
+            groups, collection, judge.sample, base, settings.teacher, bf16=bf16, seed=seed, folder=folder
         )
     data = TokenizedGroups(groups, encoder)
     cuts = data.cuts()
@@ -104,7 +105,7 @@ def train(
         model=network,
         args=_arguments(settings, len(groups), bf16, seed, checkpoints),
         train_dataset=data,
-        eval_dataset=list(dev),
+        eval_dataset=list(judge.sample),
         data_collator=GroupCollator(
             network.config.pad_token_id, settings.micro_batch_tokens, model_input_names(network.config)
         ),
@@ -130,9 +131,9 @@ def train(
 
         wandb.finish()
     _save(trainer.model, base, folder)
-    logits = judge.scores(str(trainer.state.best_global_step))
+    logits = judge.logits(trainer.model, str(trainer.state.best_global_step))
     write_run(folder / "dev.tuned.trec", logits, "crosstune-tuned")
-    trial, verdict = judge.verdict(logits, of_base, dev_candidates, seed)
+    trial, verdict = judge.verdict(logits, of_base)
     write_json(folder / "fusion.json", dataclasses.asdict(trial))
     summary = TrainSummary(
         best_dev_ndcg=float(trainer.state.best_metric or 0.0),
