@@ -14,6 +14,11 @@ from crosstune.records import Qrels, Run
 
 HOSTILE = "<script>alert('x')</script>"
 
+TRAIN = {
+    "dev": {"first_stage": 0.41, "base": None, "tuned": 0.62, "fused": None},
+    "best_on_dev": "tuned",
+}
+
 
 class Page(HTMLParser):
     def __init__(self) -> None:
@@ -39,7 +44,7 @@ def _evaluate(folder: Path, leaks: LeakageReport) -> dict[str, object]:
         folder=folder,
         milliseconds={"first_stage": 0.5, "base": 10.0, "tuned": 10.0},
         leaks=leaks,
-        context={"recipe": f"name: {HOSTILE}"},
+        context={"recipe": f"name: {HOSTILE}", "train": TRAIN},
         training_log=[{"step": 1, "loss": 1.0}, {"step": 2, "eval_nDCG@10": 0.5}],
     )
 

@@ -143,6 +143,14 @@ def test_missing_cut_and_newer_are_refused(copy: Path) -> None:
         Reranker(copy)
 
 
+@pytest.mark.parametrize("fusion", [{"weight": -1.0}, {"weight": "1"}, {"other": 1.0}, {}, [0.5]])
+def test_a_damaged_fusion_is_refused(copy: Path, fusion: object) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"fusion": fusion}))
+    with pytest.raises(InputError, match=r"manifest\.json: damaged"):
+        Reranker(copy)
+
+
 def test_a_path_out_of_the_folder_is_refused(copy: Path) -> None:
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["files"]["../secret"] = {"sha256": "0", "bytes": 1}

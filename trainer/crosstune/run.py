@@ -43,7 +43,7 @@ class RunFolder:
         return self.stage("retrieve") / f"{split}.trec"
 
     def scores(self, split: str, system: str) -> Path:
-        """The run of a reranked system (`base` or `tuned`)."""
+        """The run of a reranked system (`base`, `tuned` or `fused`)."""
         return self.stage("evaluate") / f"{split}.{system}.trec"
 
     def collection_folder(self) -> Path:
@@ -92,6 +92,10 @@ class RunFolder:
     @property
     def train_summary(self) -> Path:
         return self.stage("train") / "train.json"
+
+    @property
+    def fusion(self) -> Path:
+        return self.stage("train") / "fusion.json"
 
     @property
     def metrics(self) -> Path:

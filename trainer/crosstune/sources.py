@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crosstune.errors import InputError
-from crosstune.evaluate.assess import FIRST_STAGE
+from crosstune.evaluate.assess import CEILING, FIRST_STAGE
 from crosstune.evaluate.folder import EvaluationFolder
 from crosstune.evaluate.ids import check_shared
 from crosstune.files import read_json
@@ -22,9 +22,9 @@ SPLIT = "test"
 
 @dataclass(frozen=True)
 class Source:
-    """One RUN: `run` is the run itself (of a run folder, the tuned model's), `systems` all that was measured,
-    the first stage first. `qrels`, `collection`, `metrics` and `export` are what the folder knows of its own;
-    `only`: the queries that its evaluation measured."""
+    """One RUN: `run` is the run itself (of a run folder, what its export recommends), `systems` all that was
+    measured, the first stage first. `qrels`, `collection`, `metrics` and `export` are what the folder knows
+    of its own; `only`: the queries that its evaluation measured."""
 
     name: str
     run: Run
@@ -95,7 +95,10 @@ def _run_folder(folder: RunFolder, first_stage: Path | None) -> Source:
     if first_stage is not None:
         raise InputError(f"{folder.root}: a run folder has its own first stage; leave --first-stage out")
     _check_ended(folder)
-    runs = {name: read_run_file(folder.scores(SPLIT, name)) for name in ("base", "tuned")}
+    metrics = read_json(folder.metrics)
+    recommended = metrics["recommended"]
+    names = [name for name in metrics["splits"][SPLIT] if name not in (FIRST_STAGE, CEILING)]
+    runs = {name: read_run_file(folder.scores(SPLIT, name)) for name in names}
     candidates = read_run_file(folder.candidates(SPLIT)).run
     evaluated = _evaluated_queries(folder)
     systems = {
@@ -105,13 +108,13 @@ def _run_folder(folder: RunFolder, first_stage: Path | None) -> Source:
     collection = folder.collection_folder()
     return Source(
         str(folder.root),
-        systems["tuned"],
+        systems[recommended],
         systems,
         split=SPLIT,
         qrels=collection / "qrels" / f"{SPLIT}.tsv",
         only=evaluated,
         collection=collection,
-        metrics=read_json(folder.metrics),
+        metrics=metrics,
         export=folder.export,
         notes=tuple(note for file in runs.values() for note in file.notes),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,7 @@ class Pipeline:
         from crosstune.evaluate import evaluate, find_leaks
         from crosstune.files import read_json, read_jsonl
         from crosstune.serve.pairs import LengthRule, PairEncoder
-        from crosstune.train import load_cross_encoder, resolve_model
+        from crosstune.train import fuse_run, load_cross_encoder, read_fusion_trial, resolve_model
         from crosstune.train.scoring import score_run
 
         recipe, collection = self.recipe, self.collection()
@@ -154,6 +155,11 @@ class Pipeline:
             write_run(out / self.folder.scores("test", system).name, scored.run, f"crosstune-{system}")
             runs[system] = read_run(out / self.folder.scores("test", system).name)
             milliseconds[system] = scored.milliseconds
+        if (fusion := read_fusion_trial(self.folder.fusion).fusion) is not None:
+            fused = fuse_run(fusion, runs["tuned"], runs["first_stage"])
+            write_run(out / self.folder.scores("test", "fused").name, fused, "crosstune-fused")
+            runs["fused"] = read_run(out / self.folder.scores("test", "fused").name)
+            milliseconds["fused"] = milliseconds["tuned"]
         groups = read_groups(self.folder.stage("mine"))
         evaluate(
             qrels,
@@ -182,11 +188,15 @@ class Pipeline:
         return {q: judged[q] for q in random.Random(self.recipe.seed).sample(sorted(judged), wanted)}
 
     def _export(self, out: Path) -> None:
-        from crosstune.export import export_model
+        from crosstune.export import export_model, refuse_worse
         from crosstune.files import read_json
         from crosstune.serve.pairs import LengthRule
+        from crosstune.train import read_fusion_trial
 
         recipe = self.recipe
+        trial = read_fusion_trial(self.folder.fusion)
+        if not recipe.export.allow_worse:
+            refuse_worse(read_json(self.folder.train_summary)["dev"], trial.queries)
         export_model(
             self.folder.model,
             LengthRule(recipe.train.max_tokens, recipe.train.max_query_tokens),
@@ -197,6 +207,7 @@ class Pipeline:
                 "recipe": recipe.model_dump(),
                 "data_fingerprint": sha256_folder(self.collection_folder()),
                 "metrics": read_json(self.folder.metrics)["splits"],
+                "fusion": asdict(trial.fusion) if trial.fusion is not None else None,
             },
             out,
         )

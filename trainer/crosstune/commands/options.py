@@ -19,6 +19,14 @@ class Missing(str, Enum):
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
+AllowWorseOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-worse",
+        help="Export even when dev shows no gain over the first stage: export.allow_worse=true.",
+    ),
+]
+
 QrelsOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Judgements: TREC's 4 columns or BEIR's 3. A run folder has its own."),

@@ -23,15 +23,20 @@ def rank(
     ],
     top_k: Annotated[int | None, typer.Option(min=1, help="How many to print; all by default.")] = None,
     text_field: Annotated[str, typer.Option(help="The field of an object that holds the text.")] = "text",
+    first_stage_field: Annotated[
+        str | None,
+        typer.Option(help="The field of an object that holds the first stage's score, to fuse with."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Rank documents for a query with an exported model. Needs neither torch nor a recipe."""
     from crosstune.serve import rank_command
 
-    ranked = rank_command(export, query, documents, text_field, top_k)
+    ranked = rank_command(export, query, documents, text_field, top_k, first_stage_field)
     if as_json:
         rows = [
-            {"index": r.index, "logit": r.logit, "score": r.score, "document": r.document} for r in ranked
+            {"index": r.index, "logit": r.logit, "score": r.score, "fused": r.fused, "document": r.document}
+            for r in ranked
         ]
         typer.echo(json.dumps(rows, ensure_ascii=False))
     else:

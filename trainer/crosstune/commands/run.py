@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from crosstune.commands.options import JsonOption
+from crosstune.commands.options import AllowWorseOption, JsonOption
 
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a shipped recipe.")
@@ -19,7 +19,6 @@ OverridesArgument = Annotated[
 STAGES = {
     "mine": "Draw training groups from the first stage's candidates.",
     "train": "Train the cross-encoder; goes on from the last checkpoint after a kill.",
-    "export": "Write the folder that serving systems load, checked against the trained model.",
 }
 
 
@@ -28,6 +27,7 @@ def register(app: typer.Typer) -> None:
     app.command()(retrieve)
     for name, text in STAGES.items():
         _register_stage(app, name, text)
+    app.command()(export)
 
 
 def run(
@@ -40,12 +40,14 @@ def run(
     force: Annotated[
         str | None, typer.Option(metavar="STAGE", help="Do this stage and those after it again.")
     ] = None,
+    allow_worse: AllowWorseOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run all stages of a recipe, skipping those that are up to date."""
     from crosstune import execute
 
-    execute.run(recipe, overrides or [], query=query, dry_run=dry_run, force=force, as_json=as_json)
+    words = _with_worse(overrides, allow_worse)
+    execute.run(recipe, words, query=query, dry_run=dry_run, force=force, as_json=as_json)
 
 
 def retrieve(
@@ -63,6 +65,22 @@ def retrieve(
         execute.tune_and_retrieve(recipe, overrides or [], as_json=as_json)
     else:
         execute.run_one("retrieve", recipe, overrides or [], as_json=as_json)
+
+
+def export(
+    recipe: RecipeArgument,
+    overrides: OverridesArgument = None,
+    allow_worse: AllowWorseOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the folder that serving systems load, checked against the trained model."""
+    from crosstune import execute
+
+    execute.run_one("export", recipe, _with_worse(overrides, allow_worse), as_json=as_json)
+
+
+def _with_worse(overrides: list[str] | None, allow_worse: bool) -> list[str]:
+    return [*(overrides or []), *(["export.allow_worse=true"] if allow_worse else [])]
 
 
 def _register_stage(app: typer.Typer, name: str, text: str) -> None:

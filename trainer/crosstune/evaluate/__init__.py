@@ -6,7 +6,7 @@ from crosstune.evaluate.measures import PerQuery, at_depth, ceiling, mean, per_q
 from crosstune.evaluate.reproduction import PublishedFigure, render_reproduction, reproduction_metrics
 from crosstune.evaluate.settings import EvaluationSettings
 from crosstune.evaluate.significance import Comparison, compare, holm
-from crosstune.evaluate.table import render_table
+from crosstune.evaluate.table import dev_line, render_table
 
 __all__ = [
     "Comparison",
@@ -17,6 +17,7 @@ __all__ = [
     "at_depth",
     "ceiling",
     "compare",
+    "dev_line",
     "evaluate",
     "find_leaks",
     "holm",

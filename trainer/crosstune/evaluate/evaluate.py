@@ -17,7 +17,14 @@ from crosstune.files import staged_file, write_json, write_text
 from crosstune.progress import progress
 from crosstune.records import Qrels, Run
 
-SYSTEMS = ("first_stage", "base", "tuned", "ceiling")
+SYSTEMS = ("first_stage", "base", "tuned", "fused", "ceiling")
+PAIRS = (
+    ("tuned", "first_stage"),
+    ("tuned", "base"),
+    ("fused", "first_stage"),
+    ("fused", "base"),
+    ("fused", "tuned"),
+)
 Values = Mapping[str, PerQuery]
 
 
@@ -36,22 +43,27 @@ def evaluate(
 ) -> dict[str, Any]:
     """Writes `metrics.json`, `per_query.csv` and `report.html` into `folder`; returns the metrics.
 
-    `runs` holds `first_stage`, `base` and `tuned`, all over the same candidates; the mean is over every
-    query of the qrels. Raises `InputError` when the runs do not fit the qrels or each other.
+    `runs` holds `first_stage`, `base`, `tuned` and, where a fusion was kept, `fused`, all over the same
+    candidates; the mean is over every query of the qrels. `recommended` in the metrics is what the export
+    recommends: the fusion where there is one. Raises `InputError` when the runs do not fit the qrels or
+    each other.
     """
     check_runs(qrels, runs)
-    systems = {**runs, "ceiling": ceiling(qrels, runs["first_stage"])}
-    values = {name: per_query(qrels, systems[name], settings.measures) for name in SYSTEMS}
+    found = {**runs, "ceiling": ceiling(qrels, runs["first_stage"])}
+    systems = {name: found[name] for name in SYSTEMS if name in found}
+    values = {name: per_query(qrels, run, settings.measures) for name, run in systems.items()}
     metrics = {
         "schema": 1,
-        "splits": {split: {name: _means(values[name]) for name in SYSTEMS}},
+        "splits": {split: {name: _means(values[name]) for name in systems}},
         "headline": settings.measures[0],
+        "recommended": "fused" if "fused" in runs else "tuned",
         "queries": len(qrels),
         "queries_without_positive": sum(max(j.values(), default=0) <= 0 for j in qrels.values()),
         "milliseconds_per_query": dict(milliseconds),
         "comparison": {
-            f"tuned against {name}": _compare(values[name], values["tuned"], settings, seed)
-            for name in ("first_stage", "base")
+            f"{system} against {name}": _compare(values[name], values[system], settings, seed)
+            for system, name in PAIRS
+            if system in systems
         },
         "depths": _curve(qrels, systems, settings),
         "leakage": _leakage(values, leaks, settings.measures[0]),
@@ -86,8 +98,8 @@ def _curve(
     """System -> depth -> headline measure when only the first `depth` candidates are reranked."""
     headline = settings.measures[0]
     curve: dict[str, dict[str, float]] = {}
-    with progress("depths", len(SYSTEMS) * len(settings.depths)) as advance:
-        for name in SYSTEMS:
+    with progress("depths", len(systems) * len(settings.depths)) as advance:
+        for name in systems:
             curve[name] = {}
             for depth in settings.depths:
                 run = at_depth(systems["first_stage"], systems[name], depth)
@@ -98,7 +110,7 @@ def _curve(
 
 def _leakage(values: Values, leaks: LeakageReport, headline: str) -> dict[str, Any]:
     """The findings by id, and the headline over all queries and without the leaked ones."""
-    clean = {name: values[name][headline].items() for name in SYSTEMS}
+    clean = {name: values[name][headline].items() for name in values}
     return {
         **asdict(leaks),
         "headline_without_leaks": {
@@ -109,7 +121,7 @@ def _leakage(values: Values, leaks: LeakageReport, headline: str) -> dict[str, A
 
 
 def _write_csv(path: Path, qrels: Qrels, values: Values, split: str) -> None:
-    columns = [(name, measure) for name in SYSTEMS for measure in values[name]]
+    columns = [(name, measure) for name in values for measure in values[name]]
     with staged_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
         writer.writerow(["query_id", "split", "positives", *(f"{name} {m}" for name, m in columns)])

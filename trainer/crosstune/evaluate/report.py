@@ -6,13 +6,14 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from crosstune.evaluate.table import NAMES
+from crosstune.evaluate.table import NAMES, dev_line
 
 # Okabe & Ito's colours, told apart by colour-blind readers; each line has its own marker as well.
 STYLES = {
     "first_stage": ("#0072B2", "o"),
     "base": ("#999999", "s"),
     "tuned": ("#D55E00", "D"),
+    "fused": ("#CC79A7", "P"),
     "ceiling": ("#009E73", "^"),
 }
 
@@ -30,7 +31,10 @@ def render_report(metrics: Mapping[str, Any], split: str, training_log: Sequence
         systems=metrics["splits"][split],
         headline=metrics["headline"],
         metrics=metrics,
-        gain=metrics["comparison"]["tuned against first_stage"][metrics["headline"]],
+        best=metrics["recommended"],
+        gain=metrics["comparison"][f"{metrics['recommended']} against first_stage"][metrics["headline"]],
+        alone=metrics["comparison"]["tuned against first_stage"][metrics["headline"]],
+        dev_line=dev_line(metrics["context"]["train"]["dev"], metrics["context"]["train"]["best_on_dev"]),
         curve=_curve(metrics["depths"], metrics["headline"]),
         dev=_dev(dev) if dev else "",
     )
@@ -88,7 +92,7 @@ body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 50rem
 table { border-collapse: collapse; width: 100%; }
 th, td { padding: .35rem .7rem; text-align: right; border-bottom: 1px solid #ddd; }
 th:first-child { text-align: left; }
-tr.tuned { font-weight: 600; }
+tr.recommended { font-weight: 600; }
 svg { max-width: 100%; height: auto; }
 .warning { border-left: 4px solid #D55E00; padding: .5rem 1rem; background: #fff4ec; }
 pre { overflow-x: auto; background: #f6f6f6; padding: 1rem; }
@@ -97,16 +101,22 @@ pre { overflow-x: auto; background: #f6f6f6; padding: 1rem; }
 <body>
 <main>
 <h1>{{ headline }} on {{ split }}:
-  {{ "%.3f"|format(systems.first_stage[headline]) }} → {{ "%.3f"|format(systems.tuned[headline]) }}</h1>
+  {{ "%.3f"|format(systems.first_stage[headline]) }} → {{ "%.3f"|format(systems[best][headline]) }}</h1>
 <p>The gain over the first stage is {{ "%+.3f"|format(gain.difference) }}, 95 % interval
 [{{ "%+.3f"|format(gain.low) }}, {{ "%+.3f"|format(gain.high) }}], p = {{ "%.2g"|format(gain.p_holm) }}
 (paired randomisation test, Holm over the measures), over {{ metrics.queries }} queries:
 {{ gain.wins }} better, {{ gain.ties }} equal, {{ gain.losses }} worse. {{ gain.verdict|capitalize }}.</p>
+{% if best == "fused" %}
+<p>This is the tuned model's logit with the first stage's score added, as the export recommends. The tuned
+model alone: {{ "%+.3f"|format(alone.difference) }} [{{ "%+.3f"|format(alone.low) }},
+{{ "%+.3f"|format(alone.high) }}], p = {{ "%.2g"|format(alone.p_holm) }}.</p>
+{% endif %}
+<p>{{ dev_line|capitalize }}.</p>
 {% set leaked = metrics.leakage.equal_queries|length + metrics.leakage.near_queries|length %}
 {% if leaked %}
 <p class="warning">{{ leaked }} test queries equal or nearly equal a train query. Without them:
 {{ "%.3f"|format(metrics.leakage.headline_without_leaks.first_stage) }} →
-{{ "%.3f"|format(metrics.leakage.headline_without_leaks.tuned) }}. Their ids:
+{{ "%.3f"|format(metrics.leakage.headline_without_leaks[best]) }}. Their ids:
 {{ (metrics.leakage.equal_queries.keys()|list + metrics.leakage.near_queries.keys()|list)|join(", ") }}</p>
 {% endif %}
 {% if metrics.leakage.negatives %}
@@ -120,9 +130,9 @@ a negative of another query in training.</p>
 {% for measure in systems.tuned %}<th scope="col">{{ measure }}</th>{% endfor %}
 <th scope="col">ms a query</th></tr></thead>
 <tbody>
-{% for name, label in names.items() %}
-<tr class="{{ name }}"><th scope="row">{{ label }}</th>
-{% for value in systems[name].values() %}<td>{{ "%.3f"|format(value) }}</td>{% endfor %}
+{% for name, values in systems.items() %}
+<tr{% if name == best %} class="recommended"{% endif %}><th scope="row">{{ names[name] }}</th>
+{% for value in values.values() %}<td>{{ "%.3f"|format(value) }}</td>{% endfor %}
 {% set ms = metrics.milliseconds_per_query %}
 <td>{{ "%.1f"|format(ms[name]) if name in ms else "–" }}</td></tr>
 {% endfor %}

@@ -9,34 +9,57 @@ NAMES = {
     "first_stage": "first stage",
     "base": "untrained base model",
     "tuned": "tuned",
+    "fused": "tuned + first stage",
     "ceiling": "ceiling",
 }
 
 
 def render_table(metrics: Mapping[str, Any], split: str = "test") -> str:
-    """First stage, base, tuned and ceiling, one a line, then the gain with its interval."""
+    """First stage, base, tuned, the fusion where one was kept, and ceiling, one a line; then the gain of what
+    the export recommends with its interval, and what dev says."""
     systems = metrics["splits"][split]
     measures = [m for m in systems["tuned"] if m in (metrics["headline"], "RR@10", "R@100")]
     lines = ["".join([f"{split:<22}", *(f"{m:>9}" for m in measures), f"{'ms/query':>10}"])]
-    for name, label in NAMES.items():
+    for name in systems:
         milliseconds = metrics["milliseconds_per_query"].get(name)
         shown = f"{milliseconds:10.1f}" if milliseconds is not None else f"{'-':>10}"
-        lines.append("".join([f"{label:<22}", *(f"{systems[name][m]:9.3f}" for m in measures), shown]))
-    return "\n".join([*lines, "", *_gain(metrics, split), *_leaks(metrics)])
+        lines.append("".join([f"{NAMES[name]:<22}", *(f"{systems[name][m]:9.3f}" for m in measures), shown]))
+    return "\n".join([*lines, "", *_gain(metrics, split), *_dev(metrics), *_leaks(metrics)])
+
+
+def dev_line(ndcg: Mapping[str, float | None], best: str) -> str:
+    """nDCG@10 of the systems on dev, and the best of them."""
+    figures = ", ".join(f"{NAMES[name]} {value:.3f}" for name, value in ndcg.items() if value is not None)
+    return f"dev nDCG@10: {figures}; best: {NAMES[best]}"
 
 
 def _gain(metrics: Mapping[str, Any], split: str) -> list[str]:
     headline = metrics["headline"]
-    gain = metrics["comparison"]["tuned against first_stage"][headline]
+    recommended = metrics["recommended"]
+    gain = metrics["comparison"][f"{recommended} against first_stage"][headline]
     systems = metrics["splits"][split]
     room = systems["ceiling"][headline] - systems["first_stage"][headline]
     share = f", {100 * gain['difference'] / room:.0f} % of the way to the ceiling" if room > 0 else ""
-    return [
-        f"gain over the first stage: {gain['difference']:+.3f} {headline}, 95 % interval "
-        f"[{gain['low']:+.3f}, {gain['high']:+.3f}], p = {gain['p_holm']:.2g} "
-        f"({metrics['queries']} queries){share}",
+    lines = [
+        f"gain over the first stage: {_difference(gain, headline)} ({metrics['queries']} queries){share}",
         f"{gain['wins']} queries better, {gain['ties']} equal, {gain['losses']} worse: {gain['verdict']}",
     ]
+    if recommended == "fused":
+        alone = metrics["comparison"]["tuned against first_stage"][headline]
+        lines.append(f"of the tuned model alone: {_difference(alone, headline)}: {alone['verdict']}")
+    return lines
+
+
+def _difference(gain: Mapping[str, Any], headline: str) -> str:
+    return (
+        f"{gain['difference']:+.3f} {headline}, 95 % interval [{gain['low']:+.3f}, {gain['high']:+.3f}], "
+        f"p = {gain['p_holm']:.2g}"
+    )
+
+
+def _dev(metrics: Mapping[str, Any]) -> list[str]:
+    training = metrics["context"]["train"]
+    return [dev_line(training["dev"], training["best_on_dev"])]
 
 
 def _leaks(metrics: Mapping[str, Any]) -> list[str]:
@@ -45,7 +68,8 @@ def _leaks(metrics: Mapping[str, Any]) -> list[str]:
     if not leaked:
         return []
     clean = leakage["headline_without_leaks"]
+    best = metrics["recommended"]
     return [
         f"warning: {leaked} test queries equal or nearly equal a train query; without them "
-        f"{metrics['headline']} is {clean['first_stage']:.3f} -> {clean['tuned']:.3f} (ids in metrics.json)"
+        f"{metrics['headline']} is {clean['first_stage']:.3f} -> {clean[best]:.3f} (ids in metrics.json)"
     ]

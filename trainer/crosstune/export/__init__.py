@@ -2,6 +2,14 @@
 
 from crosstune.export.export import export_model
 from crosstune.export.parity import Parity, compare_logits
-from crosstune.export.settings import ExportSettings
+from crosstune.export.settings import ExportSettings, TunedExportSettings
+from crosstune.export.worse import refuse_worse
 
-__all__ = ["ExportSettings", "Parity", "compare_logits", "export_model"]
+__all__ = [
+    "ExportSettings",
+    "Parity",
+    "TunedExportSettings",
+    "compare_logits",
+    "export_model",
+    "refuse_worse",
+]

@@ -57,6 +57,7 @@ def export_model(
             "score_activation": "sigmoid",
             "calibration": None,
             "threshold": None,
+            "fusion": None,
             "crosstune_version": version("crosstune"),
             **context,
             "parity": None,

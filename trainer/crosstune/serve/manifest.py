@@ -8,6 +8,7 @@ from typing import Any
 
 from crosstune.errors import InputError
 from crosstune.files import read_json, sha256_file
+from crosstune.serve.fusion import Fusion
 from crosstune.serve.pairs import LengthRule
 
 SCHEMA = 1
@@ -17,11 +18,12 @@ AGAIN = "export the model again, or copy the folder again"
 
 @dataclass(frozen=True)
 class Manifest:
-    """The part of `manifest.json` that scoring needs."""
+    """The part of `manifest.json` that scoring needs; `fusion` is `None` where none was kept."""
 
     rule: LengthRule
     inputs: list[str]
     pad_id: int
+    fusion: Fusion | None
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -43,7 +45,8 @@ def read_manifest(folder: Path) -> Manifest:
         for name, entry in values["files"].items():
             _check(folder, name, entry)
         rule = LengthRule(**values["length_rule"])
-        return Manifest(rule, list(values["inputs"]), int(values["pad_token_id"]))
+        fusion = Fusion(**values["fusion"]) if values.get("fusion") is not None else None
+        return Manifest(rule, list(values["inputs"]), int(values["pad_token_id"]), fusion)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f"{path}: damaged ({type(error).__name__}: {error}); {AGAIN}") from None
 

@@ -15,6 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from crosstune.errors import InputError
+from crosstune.serve.fusion import Fusion, checked_scores
 from crosstune.serve.manifest import AGAIN, read_manifest
 from crosstune.serve.pairs import EncodedPair, PairEncoder, pad, token_budget_batches
 
@@ -37,13 +38,15 @@ class Score:
 
 @dataclass(frozen=True)
 class RankedDocument:
-    """`index`: place in the list that was given; `document`: the caller's own object."""
+    """`index`: place in the list that was given; `document`: the caller's own object; `fused`: the logit
+    together with the first stage's score, `None` where the two were not fused."""
 
     index: int
     logit: float
     score: float
     document: Document
     cut: bool
+    fused: float | None = None
 
 
 class Reranker:
@@ -67,6 +70,11 @@ class Reranker:
         except Exception as error:
             raise InputError(f"{path / 'onnx' / 'model.onnx'}: cannot be loaded ({error}); {AGAIN}") from None
 
+    @property
+    def fusion(self) -> Fusion | None:
+        """How the export wants first-stage scores used; `None` when they did not help on dev."""
+        return self._manifest.fusion
+
     def rank(
         self,
         query: str,
@@ -74,20 +82,32 @@ class Reranker:
         top_k: int | None = None,
         *,
         text_field: str = "text",
+        first_stage_scores: Sequence[float] | None = None,
     ) -> list[RankedDocument]:
-        """The documents best first, at most `top_k`; equal logits keep the order given.
+        """The documents best first, at most `top_k`; equal scores keep the order given.
 
-        A document is a string or a mapping with its text under `text_field`. Raises `InputError` for
-        anything else, with its index.
+        A document is a string or a mapping with its text under `text_field`. With `first_stage_scores`, one
+        a document and over all candidates of the query, the order is that of the fusion that the export
+        kept; without them, or when it kept none, that of the logits. Raises `InputError` for anything else,
+        with its index.
         """
         if top_k is not None and top_k < 1:
             raise InputError(f"top_k is {top_k}; at least 1 was expected")
         texts = [_text(document, index, text_field) for index, document in enumerate(documents)]
+        first = None if first_stage_scores is None else checked_scores(first_stage_scores, len(texts))
         scores = self.score([(query, text) for text in texts])
-        order = sorted(range(len(scores)), key=lambda index: -scores[index].logit)
+        logits = [score.logit for score in scores]
+        fused = self.fusion.fuse(logits, first) if self.fusion and first is not None else None
+        by = fused or logits
+        order = sorted(range(len(scores)), key=lambda index: -by[index])
         return [
             RankedDocument(
-                index, scores[index].logit, scores[index].score, documents[index], scores[index].cut
+                index,
+                scores[index].logit,
+                scores[index].score,
+                documents[index],
+                scores[index].cut,
+                fused[index] if fused else None,
             )
             for index in order[:top_k]
         ]

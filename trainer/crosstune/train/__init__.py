@@ -3,16 +3,20 @@
 from crosstune.models import resolve_model
 from crosstune.serve.nogueira_cho import pair_input
 from crosstune.train.config import TrainSettings
+from crosstune.train.fusion import FusionTrial, fuse_run, read_fusion_trial
 from crosstune.train.model import load_cross_encoder
 from crosstune.train.pointwise_config import PointwiseSettings
 from crosstune.train.train import TrainSummary, train
 
 __all__ = [
+    "FusionTrial",
     "PointwiseSettings",
     "TrainSettings",
     "TrainSummary",
+    "fuse_run",
     "load_cross_encoder",
     "pair_input",
+    "read_fusion_trial",
     "resolve_model",
     "train",
 ]

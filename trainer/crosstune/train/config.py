@@ -48,6 +48,11 @@ class TrainSettings(Settings):
     evaluations: int = Field(4, ge=1, le=1000, description="dev evaluations over the whole training")
     patience: int = Field(4, ge=1, description="evaluations without a gain before training stops")
     dev_queries: int = Field(100, ge=1, description="dev queries reranked at each evaluation, drawn by seed")
+    verdict_queries: int = Field(
+        200,
+        ge=1,
+        description="dev queries that decide on fusion and export; those beyond dev_queries are scored once",
+    )
     dev_depth: int = Field(50, ge=2, le=1000, description="candidates a dev query at each evaluation")
     wandb: bool = Field(False, description="log to Weights & Biases, by the user's own settings")
 

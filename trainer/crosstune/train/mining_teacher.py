@@ -12,7 +12,7 @@ from pathlib import Path
 
 from crosstune.errors import InputError
 from crosstune.files import read_json, sha256_file
-from crosstune.models import resolve_model
+from crosstune.models import has_ranking_head, resolve_model
 from crosstune.serve.pairs import LengthRule
 
 Pairs = Sequence[tuple[str, str]]
@@ -25,8 +25,8 @@ def resolve_teacher(spec: str) -> Path:
         folder = resolve_model(spec)
     except InputError as error:
         raise InputError(f"mine.teacher: {error}") from None
-    architectures = read_json(folder / "config.json").get("architectures") or []
-    if not any(name.endswith("ForSequenceClassification") for name in architectures):
+    if not has_ranking_head(folder):
+        architectures = read_json(folder / "config.json").get("architectures") or []
         raise InputError(
             f"mine.teacher: {spec} has no ranking head (config.json: architectures is {architectures}); name "
             "a trained cross-encoder, for example train/model of a run"

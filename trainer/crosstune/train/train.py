@@ -7,7 +7,6 @@ import errno
 import importlib.util
 import math
 import os
-import random
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,28 +15,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crosstune.errors import InputError, MissingExtra
-from crosstune.evaluate import mean, per_query
 from crosstune.files import replace_folder, write_json
-from crosstune.models import resolve_model
+from crosstune.models import has_ranking_head, resolve_model
 from crosstune.progress import say
 from crosstune.records import Collection, Group, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
 from crosstune.train.config import TrainSettings
+from crosstune.train.dev import DevJudge
+from crosstune.train.fusion import MEASURE
 from crosstune.train.group_check import check_labels, check_targets
 from crosstune.train.loss_kinds import KINDS
 from crosstune.train.model import load_cross_encoder
+from crosstune.trec import write_run
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainingArguments
 
-MEASURE = "nDCG@10"
-
 
 @dataclass(frozen=True)
 class TrainSummary:
-    """What `train.json` holds: the best dev nDCG@10 over the sampled dev queries, and the counts."""
+    """What `train.json` holds: the best nDCG@10 over the sampled dev queries, that of all systems over the
+    verdict's with the name of the best (see `DevVerdict`), and the counts."""
 
     best_dev_ndcg: float
+    dev: dict[str, float | None]
+    best_on_dev: str
     best_step: int
     steps: int
     groups: int
@@ -57,7 +59,8 @@ def train(
     seed: int,
     folder: Path,
 ) -> TrainSummary:
-    """Trains a cross-encoder and writes `model/`, `train_log.jsonl` and `train.json` into `folder`.
+    """Trains a cross-encoder and writes `model/`, `train_log.jsonl`, `train.json`, `dev.tuned.trec` (its
+    logits on dev) and `fusion.json` (whether the first stage's score is to be added) into `folder`.
 
     `folder` may hold the checkpoints of an interrupted call with the same arguments: training then
     goes on from the last whole one. Raises `InputError` for groups (also such as the loss cannot learn
@@ -70,23 +73,25 @@ def train(
     from crosstune.train.loop import GroupTrainer
     from crosstune.train.losses import chosen_loss
     from crosstune.train.precision import use_bf16
-    from crosstune.train.scoring import score_run
     from crosstune.train.teacher import with_teacher_scores
 
     check_labels(groups, settings.loss)
     if settings.wandb and importlib.util.find_spec("wandb") is None:
         raise MissingExtra("train.wandb", "wandb")
-    dev = _dev_sample(collection, dev_candidates, settings, seed)
+    if not collection.qrels.get("dev"):
+        raise InputError("the collection has no dev split (qrels/dev.tsv); it chooses the best checkpoint")
     rule = LengthRule(settings.max_tokens, settings.max_query_tokens)
     base = resolve_model(model)
     encoder = PairEncoder.from_folder(base, rule)
+    judge = DevJudge(collection, dev_candidates, settings, encoder, seed, folder / "dev")
     network = load_cross_encoder(base, rule, seed)
+    of_base = judge.base(network, has_ranking_head(base))
     _set_dropout(network, settings.dropout)
     bf16 = use_bf16(settings.precision, folder)
     # The scores of a teacher that mining was told to hand on come before those of the base.
     if settings.teacher != "none" and all(None in group.teacher_scores for group in groups):
         groups = with_teacher_scores(
-            groups, collection, dev, base, settings.teacher, bf16=bf16, seed=seed, folder=folder
+            groups, collection, judge.sample, base, settings.teacher, bf16=bf16, seed=seed, folder=folder
         )
     check_targets(groups, settings.loss)
     data = TokenizedGroups(groups, encoder)
@@ -97,17 +102,12 @@ def train(
         f"{rule.max_query_tokens} tokens"
     )
 
-    def rerank_dev(current: PreTrainedModel) -> float:
-        scored = score_run(current, encoder, dev, collection.queries, collection.passages, "dev, queries")
-        judged = {query_id: collection.qrels["dev"][query_id] for query_id in dev}
-        return mean(per_query(judged, scored.run, [MEASURE])[MEASURE])
-
     checkpoints = folder / "checkpoints"
     trainer = GroupTrainer(
         model=network,
         args=_arguments(settings, len(groups), bf16, seed, checkpoints),
         train_dataset=data,
-        eval_dataset=list(dev),
+        eval_dataset=list(judge.sample),
         data_collator=GroupCollator(
             network.config.pad_token_id, settings.micro_batch_tokens, model_input_names(network.config)
         ),
@@ -119,7 +119,7 @@ def train(
         ],
         loss=chosen_loss(settings),
         teacher_alone=KINDS[settings.loss].learns_from == "teacher",
-        rerank_dev=rerank_dev,
+        rerank_dev=lambda current: judge.ndcg(current, str(trainer.state.global_step)),
     )
     trainer.remove_callback(PrinterCallback)  # its lines would mix with results on standard output
     checkpoint = last_complete(checkpoints)
@@ -134,8 +134,14 @@ def train(
 
         wandb.finish()
     _save(trainer.model, base, folder)
+    logits = judge.logits(trainer.model, str(trainer.state.best_global_step))
+    write_run(folder / "dev.tuned.trec", logits, "crosstune-tuned")
+    trial, verdict = judge.verdict(logits, of_base)
+    write_json(folder / "fusion.json", dataclasses.asdict(trial))
     summary = TrainSummary(
         best_dev_ndcg=float(trainer.state.best_metric or 0.0),
+        dev=verdict.ndcg,
+        best_on_dev=verdict.best,
         best_step=int(trainer.state.best_global_step or 0),
         steps=int(trainer.state.global_step),
         groups=len(groups),
@@ -144,20 +150,9 @@ def train(
     )
     write_json(folder / "train.json", dataclasses.asdict(summary))
     shutil.rmtree(checkpoints)
+    shutil.rmtree(folder / "dev")
     shutil.rmtree(folder / "adapt", ignore_errors=True)
     return summary
-
-
-def _dev_sample(collection: Collection, candidates: Run, settings: TrainSettings, seed: int) -> Run:
-    """The judged dev queries (a seeded sample of them) with their best candidates; a query that the
-    first stage answered with nothing stays, and counts 0."""
-    from crosstune.train.scoring import top
-
-    judged = sorted(collection.qrels.get("dev", {}))
-    if not judged:
-        raise InputError("the collection has no dev split (qrels/dev.tsv); it chooses the best checkpoint")
-    sample = random.Random(seed).sample(judged, min(settings.dev_queries, len(judged)))
-    return top({query_id: candidates.get(query_id, {}) for query_id in sample}, settings.dev_depth)
 
 
 def _set_dropout(model: PreTrainedModel, share: float) -> None:

@@ -1,0 +1,123 @@
+"""The dev queries: what each evaluation of a training scored, and what dev says at its end."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crosstune.evaluate import dev_line, mean, per_query
+from crosstune.files import read_json, write_json
+from crosstune.progress import say
+from crosstune.records import Collection, Qrels, Run
+from crosstune.train.fusion import MEASURE, SIGNIFICANT, FusionTrial, try_fusion
+from crosstune.trec import read_run, write_run
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from crosstune.serve.pairs import PairEncoder
+    from crosstune.train.config import TrainSettings
+
+
+@dataclass(frozen=True)
+class DevVerdict:
+    """`ndcg`: system -> nDCG@10 over the verdict's dev queries, `None` where it was not measured:
+    `first_stage`, `base` (when its head is trained), `tuned`, `fused` (cross-validated, when it was kept).
+    `best`: the system with the highest; at a tie the earlier."""
+
+    ndcg: dict[str, float | None]
+    best: str
+
+
+class DevJudge:
+    """Reranks dev queries: a sample at each evaluation, and some more for the verdict. The scores of each
+    evaluation lie in a folder, so that an interrupted training finds those of its best checkpoint again."""
+
+    def __init__(
+        self,
+        collection: Collection,
+        candidates: Run,
+        settings: TrainSettings,
+        encoder: PairEncoder,
+        seed: int,
+        folder: Path,
+    ) -> None:
+        """`candidates`: all that the first stage returned for the dev queries."""
+        from crosstune.train.scoring import top
+
+        judged = sorted(collection.qrels["dev"])
+        drawn = random.Random(seed).sample(judged, len(judged))
+        count = max(settings.dev_queries, settings.verdict_queries)
+        # A query that the first stage answered with nothing stays, and counts 0.
+        self._all = top({q: candidates.get(q, {}) for q in drawn[:count]}, settings.dev_depth)
+        self.sample: Run = {query_id: self._all[query_id] for query_id in drawn[: settings.dev_queries]}
+        self._qrels: Qrels = {query_id: collection.qrels["dev"][query_id] for query_id in self._all}
+        self._collection = collection
+        self._candidates = candidates
+        self._encoder = encoder
+        self._seed = seed
+        self._folder = folder
+
+    def ndcg(self, model: PreTrainedModel, name: str) -> float:
+        """nDCG@10 of the model on the sample; its scores are kept under `name`."""
+        run = self._score(model, self.sample)
+        write_run(self._path(name), run, "crosstune-dev")
+        return self._mean(run)
+
+    def base(self, model: PreTrainedModel, headed: bool) -> float | None:
+        """nDCG@10 of the base before training on the verdict's queries, `None` when its head is fresh."""
+        if not headed:
+            say("  the base has no ranking head yet: it is not scored on dev, since it would rank at random")
+            return None
+        kept = self._folder / "base.json"
+        if not kept.is_file():
+            import torch
+
+            model.to("cuda" if torch.cuda.is_available() else "cpu")
+            write_json(kept, {MEASURE: self._mean(self._score(model, self._all))})
+        return float(read_json(kept)[MEASURE])
+
+    def logits(self, model: PreTrainedModel, name: str) -> Run:
+        """The logits of the verdict's queries by the model whose scores of the sample lie under `name`."""
+        kept = read_run(self._path(name))
+        more = {query_id: scores for query_id, scores in self._all.items() if query_id not in self.sample}
+        scored = self._score(model.eval(), more)
+        return {query_id: kept.get(query_id, {}) for query_id in self.sample} | scored
+
+    def verdict(self, logits: Run, base: float | None) -> tuple[FusionTrial, DevVerdict]:
+        """What dev says of the tuned model's `logits`, alone and together with the first stage's scores."""
+        trial = try_fusion(self._qrels, logits, self._candidates, self._seed)
+        ndcg = {
+            "first_stage": self._mean(self._all),
+            "base": base,
+            "tuned": trial.tuned,
+            "fused": trial.fused if trial.kept else None,
+        }
+        measured = {system: value for system, value in ndcg.items() if value is not None}
+        verdict = DevVerdict(ndcg, max(measured, key=measured.__getitem__))
+        _show(trial, verdict)
+        return trial, verdict
+
+    def _score(self, model: PreTrainedModel, candidates: Run) -> Run:
+        from crosstune.train.scoring import score_run
+
+        queries, passages = self._collection.queries, self._collection.passages
+        return score_run(model, self._encoder, candidates, queries, passages, "dev, queries").run
+
+    def _mean(self, run: Run) -> float:
+        judged = {query_id: self._qrels[query_id] for query_id in run}
+        return mean(per_query(judged, run, [MEASURE])[MEASURE])
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.trec"
+
+
+def _show(trial: FusionTrial, verdict: DevVerdict) -> None:
+    outcome = "kept" if trial.kept else f"left out, since p < {SIGNIFICANT} is asked"
+    say(
+        f"  dev nDCG@10 of the tuned model {trial.tuned:.4f}, with {trial.weight:.2f} x the first stage "
+        f"{trial.fused:.4f} (cross-validated, p = {trial.p:.2g}): {outcome}"
+    )
+    say(f"  {dev_line(verdict.ndcg, verdict.best)}")
