@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crosstune.data import MsMarco, build_mini_msmarco
 from crosstune.evaluate import PerQuery, render_reproduction, reproduction_metrics
@@ -16,15 +16,18 @@ from crosstune.recipe import MsMarcoRecipe, dump_recipe
 from crosstune.records import Candidate, Example
 from crosstune.run import RunFolder, Stage, StageName, code_version, fingerprint
 from crosstune.serve.pairs import LengthRule
-from crosstune.stages import PARITY_PAIRS, model_digest
+from crosstune.stages import CALIBRATION_PAIRS, PARITY_PAIRS, model_digest
 from crosstune.trec import write_run
+
+if TYPE_CHECKING:
+    from crosstune.export import Sample
 
 MRR = "MRR@10"
 CODE: dict[StageName, tuple[str, ...]] = {
     "collection": ("data",),
     "train": ("train", "serve", "data"),
     "evaluate": ("evaluate", "train", "serve", "data"),
-    "export": ("export", "serve"),
+    "export": ("export", "serve", "evaluate"),
 }
 
 
@@ -142,7 +145,28 @@ class ReproductionPipeline:
             "metrics": read_json(self.folder.metrics)["splits"],
         }
         pairs = [(row.query, row.passage) for row in first]
-        export_model(self.folder.model, self._rule, pairs, recipe.export, context, out)
+        export_model(self.folder.model, self._rule, pairs, recipe.export, context, out, self._sample(data))
+
+    def _sample(self, data: MsMarco) -> Sample | None:
+        """The first dev queries with their candidates, and the first pairs of the training stream."""
+        from crosstune.export import Sample
+
+        settings = self.recipe.export
+        if not settings.further:
+            return None
+        lists: dict[str, list[Candidate]] = {}
+        for query_id, rows in groupby(data.candidates(), key=lambda row: row.query_id):
+            lists[query_id] = list(rows)
+            if len(lists) == settings.parity_queries:
+                break
+        relevant = data.qrels()
+        return Sample(
+            {q: rows[0].query for q, rows in lists.items()},
+            {row.doc_id: row.passage for rows in lists.values() for row in rows},
+            {q: {row.doc_id: float(-place) for place, row in enumerate(rows)} for q, rows in lists.items()},
+            {q: dict.fromkeys(relevant.get(q, ()), 1) for q in lists},
+            [(row.query, row.passage) for row in islice(data.examples(), CALIBRATION_PAIRS)],
+        )
 
 
 def _msmarco(data: MsMarco, ranks: dict[str, dict[str, int]]) -> dict[str, PerQuery]:

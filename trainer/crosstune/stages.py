@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crosstune.errors import InputError
 from crosstune.files import sha256_file, sha256_folder, write_json
@@ -17,7 +17,11 @@ from crosstune.records import Collection, Qrels, Run, Split
 from crosstune.run import STAGES, RunFolder, Stage, StageName, code_version, fingerprint
 from crosstune.trec import read_run, write_run
 
+if TYPE_CHECKING:
+    from crosstune.export import Sample
+
 PARITY_PAIRS = 200
+CALIBRATION_PAIRS = 600
 
 STAGE_CODE: dict[StageName, tuple[str, ...]] = {
     "collection": ("data",),
@@ -25,7 +29,7 @@ STAGE_CODE: dict[StageName, tuple[str, ...]] = {
     "mine": ("data",),
     "train": ("train", "serve", "evaluate"),
     "evaluate": ("evaluate", "train", "serve"),
-    "export": ("export", "serve"),
+    "export": ("export", "serve", "evaluate"),
 }
 
 
@@ -210,17 +214,38 @@ class Pipeline:
                 "fusion": asdict(trial.fusion) if trial.fusion is not None else None,
             },
             out,
+            self._export_sample(),
         )
 
-    def _sample_pairs(self) -> list[tuple[str, str]]:
-        """Pairs of the dev split's candidates: what the exported model is compared on."""
+    def _export_sample(self) -> Sample | None:
+        """What further formats are compared on: whole candidate lists of dev queries; and train pairs."""
+        from crosstune.export import Sample
+
+        settings = self.recipe.export
+        if not settings.further:
+            return None
         collection, candidates = self.collection(), self._candidates("dev")
+        qrels = collection.qrels.get("dev", {})
+        judged = sorted(q for q in qrels if candidates.get(q))
+        rng = random.Random(self.recipe.seed)
+        chosen = rng.sample(judged, min(settings.parity_queries, len(judged)))
+        return Sample(
+            collection.queries,
+            collection.passages,
+            {q: candidates[q] for q in chosen},
+            {q: qrels[q] for q in chosen},
+            self._sample_pairs("train", CALIBRATION_PAIRS),
+        )
+
+    def _sample_pairs(self, split: Split = "dev", count: int = PARITY_PAIRS) -> list[tuple[str, str]]:
+        """Pairs of a split's candidates; those of dev are what the exported model is compared on."""
+        collection, candidates = self.collection(), self._candidates(split)
         pairs = [
             (collection.queries[query_id], collection.passages[doc_id])
             for query_id, scores in candidates.items()
             for doc_id in scores
         ]
-        return random.Random(self.recipe.seed).sample(pairs, min(PARITY_PAIRS, len(pairs)))
+        return random.Random(self.recipe.seed).sample(pairs, min(count, len(pairs)))
 
     def _candidates(self, split: Split) -> Run:
         path = self.folder.candidates(split)

@@ -1,6 +1,7 @@
 """Export: the folder that serving systems load, proven equal to the trained model."""
 
 from crosstune.export.export import export_model
+from crosstune.export.gate import RankParity, Sample
 from crosstune.export.parity import Parity, compare_logits
 from crosstune.export.settings import ExportSettings, TunedExportSettings
 from crosstune.export.worse import refuse_worse
@@ -8,6 +9,8 @@ from crosstune.export.worse import refuse_worse
 __all__ = [
     "ExportSettings",
     "Parity",
+    "RankParity",
+    "Sample",
     "TunedExportSettings",
     "compare_logits",
     "export_model",

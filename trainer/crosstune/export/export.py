@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crosstune.errors import InputError
+from crosstune.export.formats import write_further
+from crosstune.export.gate import Sample
 from crosstune.export.hf import write_hf_folder
 from crosstune.export.onnx import write_onnx
 from crosstune.export.parity import Parity, compare_logits
+from crosstune.export.quantise import FILES, check_packages
 from crosstune.export.settings import ExportSettings
 from crosstune.files import sha256_file, staged_folder, write_json
 from crosstune.progress import say
-from crosstune.serve.manifest import MANIFEST, SCHEMA
+from crosstune.serve.manifest import MANIFEST, SCHEMA, read_manifest
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names, pad
 
 if TYPE_CHECKING:
@@ -29,12 +32,14 @@ def export_model(
     settings: ExportSettings,
     context: Mapping[str, Any],
     folder: Path,
+    sample: Sample | None = None,
 ) -> Parity:
-    """Writes the Hugging Face folder with `onnx/model.onnx` and `manifest.json`.
+    """Writes the Hugging Face folder with `onnx/model.onnx`, further formats and `manifest.json`.
 
     `pairs` are real `(query, passage)` pairs on which the export must give the trained model's logits;
-    `context` goes into the manifest (base model, recipe, data fingerprint, metrics). Raises `CheckFailed`
-    when a logit differs by more than the tolerance; then nothing is left in `folder`.
+    `context` goes into the manifest (base model, recipe, data fingerprint, metrics); further formats are
+    compared on `sample`. Raises `CheckFailed` when a logit of `onnx` differs by more than the tolerance;
+    then nothing is left in `folder`. A further format beyond its limits is left out, and said.
     """
     import torch
     from transformers import AutoModelForSequenceClassification
@@ -43,13 +48,15 @@ def export_model(
 
     if not pairs:
         raise InputError("there are no pairs to compare the export on: the first stage found nothing for dev")
+    check_packages(settings.formats)
     model = AutoModelForSequenceClassification.from_pretrained(model_folder, dtype=torch.float32).eval()
     inputs = model_input_names(model.config)
     with staged_folder(folder) as out:
         write_hf_folder(model_folder, rule, inputs, out)
-        write_onnx(model, inputs, out / "onnx" / "model.onnx")
+        write_onnx(model, inputs, out / FILES["onnx"])
         manifest = {
             "schema": SCHEMA,
+            "formats": {"onnx": FILES["onnx"]},
             "files": _files(out),
             "length_rule": asdict(rule),
             "inputs": inputs,
@@ -62,23 +69,34 @@ def export_model(
             **context,
             "parity": None,
         }
-        write_json(out / MANIFEST, manifest)
-        exported = [score.logit for score in Reranker(out).score(pairs)]
+
+        def write(formats: Mapping[str, str], **more: object) -> None:
+            listed = {"formats": dict(formats), "files": _files(out)}
+            write_json(out / MANIFEST, manifest | listed | more)
+
+        write({"onnx": FILES["onnx"]})
+        exported = [score.logit for score in Reranker(out, "onnx").score(pairs)]
         trained = _torch_logits(model, PairEncoder.from_folder(model_folder, rule), inputs, pairs)
         parity = compare_logits(trained, exported, settings.tolerance)
-        write_json(out / MANIFEST, manifest | {"parity": {"onnx": asdict(parity)}})
+        _say(parity)
+        further = write_further(out, read_manifest(out), sample or Sample(), settings, write)
+        results = {"onnx": asdict(parity), **further.parity}
+        write(further.files, parity=results, refused_formats=further.refused)
+    return parity
+
+
+def _say(parity: Parity) -> None:
     say(
         f"  onnx against torch on {parity.pairs} pairs: largest logit difference "
         f"{parity.largest_difference:.1e}, Kendall tau {parity.kendall_tau:.4f}"
     )
-    return parity
 
 
 def _files(folder: Path) -> dict[str, dict[str, object]]:
     return {
         path.relative_to(folder).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path != folder / MANIFEST
     }
 
 

@@ -6,9 +6,11 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from crosstune.first_token import last_layer_for_first_token
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 
 def write_onnx(model: PreTrainedModel, inputs: Sequence[str], path: Path) -> None:
     """Writes fp32 `model.onnx` in one file: int64 `inputs` `[batch, sequence]`, output `logits`
-    `[batch, 1]`."""
+    `[batch, 1]`. Standard operators alone, so that every runtime reads it; the last layer is computed for
+    the first token where the family allows it.
+    """
     import torch
 
     class Logits(torch.nn.Module):
@@ -40,7 +44,12 @@ def write_onnx(model: PreTrainedModel, inputs: Sequence[str], path: Path) -> Non
     path.parent.mkdir(parents=True)
     # The exporter reports its progress and torch's deprecations; neither is for the user.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        last_layer_for_first_token(model),
+        _plain_attention(model),
+    ):
         warnings.simplefilter("ignore")
         torch.onnx.export(
             Logits().eval(),
@@ -53,3 +62,15 @@ def write_onnx(model: PreTrainedModel, inputs: Sequence[str], path: Path) -> Non
             dynamo=True,
             verbose=False,
         )
+
+
+@contextlib.contextmanager
+def _plain_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Attention written out: the graph of torch's fused one guards against rows without a key, which a pair
+    has not, and scores a tenth slower."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)

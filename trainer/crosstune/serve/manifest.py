@@ -13,6 +13,8 @@ from crosstune.serve.pairs import LengthRule
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+ONNX_ALONE = {"onnx": "onnx/model.onnx"}
+"""The formats of a manifest that names none: the first exports had this one."""
 AGAIN = "export the model again, or copy the folder again"
 
 
@@ -24,6 +26,8 @@ class Manifest:
     inputs: list[str]
     pad_id: int
     fusion: Fusion | None
+    formats: dict[str, str]
+    """Name of a format -> its file below the folder."""
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -46,7 +50,12 @@ def read_manifest(folder: Path) -> Manifest:
             _check(folder, name, entry)
         rule = LengthRule(**values["length_rule"])
         fusion = Fusion(**values["fusion"]) if values.get("fusion") is not None else None
-        return Manifest(rule, list(values["inputs"]), int(values["pad_token_id"]), fusion)
+        formats = dict(values.get("formats", ONNX_ALONE))
+        if unlisted := [file for file in formats.values() if file not in values["files"]]:
+            raise ValueError(f"{', '.join(unlisted)} stands under formats and not under files")
+        if "onnx" not in formats:
+            raise ValueError("formats has no onnx")
+        return Manifest(rule, list(values["inputs"]), int(values["pad_token_id"]), fusion, formats)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f"{path}: damaged ({type(error).__name__}: {error}); {AGAIN}") from None
 

@@ -143,9 +143,11 @@ def model_input_names(config: Any) -> list[str]:
     return ["input_ids", "attention_mask", *(["token_type_ids"] if segments else [])]
 
 
-def pad(pairs: Sequence[EncodedPair], pad_id: int) -> tuple[Ids, Ids, Ids]:
-    """Returns `input_ids`, `attention_mask`, `token_type_ids`, each `[batch, longest pair]`, int64."""
-    shape = (len(pairs), max(len(pair) for pair in pairs))
+def pad(pairs: Sequence[EncodedPair], pad_id: int, multiple: int = 1) -> tuple[Ids, Ids, Ids]:
+    """Returns `input_ids`, `attention_mask`, `token_type_ids`, each `[batch, longest pair]`, int64; the
+    width is rounded up to a `multiple`."""
+    longest = max(len(pair) for pair in pairs)
+    shape = (len(pairs), longest + -longest % multiple)
     input_ids = np.full(shape, pad_id, dtype=np.int64)
     mask, types = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
     for row, pair in enumerate(pairs):

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, Trainer, TrainerControl
 
 from crosstune.errors import CheckFailed
+from crosstune.first_token import last_layer_for_first_token
 from crosstune.train.losses import GroupLoss, Lists, kl_divergence
 
 TEACHER_ALONE = 0.5
@@ -48,7 +49,8 @@ class GroupTrainer(Trainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        logits = [model(**batch).logits[:, 0].float() for batch in inputs["micro_batches"]]
+        with last_layer_for_first_token(self.accelerator.unwrap_model(model)):
+            logits = [model(**batch).logits[:, 0].float() for batch in inputs["micro_batches"]]
         mask = inputs["mask"]
         table = torch.zeros(mask.numel(), device=mask.device).scatter(0, inputs["slots"], torch.cat(logits))
         loss = self._step_loss(Lists(table.view_as(mask), inputs["labels"], inputs["teacher_scores"], mask))

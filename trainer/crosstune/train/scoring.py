@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from crosstune.first_token import last_layer_for_first_token
 from crosstune.progress import progress
 from crosstune.records import Run, ranking
 from crosstune.serve.pairs import PairEncoder, model_input_names, token_budget_batches
@@ -30,12 +31,13 @@ def score_pairs(
     device = model.device
     logits = torch.empty(len(pairs))
     budget = BATCH_TOKENS.get(device.type, BATCH_TOKENS["cpu"])
-    for batch in token_budget_batches([len(pair) for pair in encoded], budget):
-        inputs = model_inputs(
-            [encoded[i] for i in batch], model.config.pad_token_id, model_input_names(model.config)
-        )
-        output = model(**{name: tensor.to(device) for name, tensor in inputs.items()})
-        logits[batch] = output.logits[:, 0].float().cpu()
+    with last_layer_for_first_token(model):
+        for batch in token_budget_batches([len(pair) for pair in encoded], budget):
+            inputs = model_inputs(
+                [encoded[i] for i in batch], model.config.pad_token_id, model_input_names(model.config)
+            )
+            output = model(**{name: tensor.to(device) for name, tensor in inputs.items()})
+            logits[batch] = output.logits[:, 0].float().cpu()
     return logits.tolist()
 
 

@@ -1,0 +1,121 @@
+"""The ranking of a further format against fp32, on whole candidate lists of judged queries."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from crosstune.evaluate import mean, per_query
+from crosstune.export.settings import ExportSettings
+from crosstune.records import Qrels, Run, ranking
+from crosstune.serve import Reranker
+from crosstune.serve.engines import Format
+
+NDCG = "nDCG@10"
+DEPTH = 10
+PASSES = 2
+"""Answers that are wrong only now and then were met when batches ran side by side."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Real data for the further formats. `candidates` and `qrels`: of dev queries; `calibration`: pairs of
+    the train split, for the ranges of static int8."""
+
+    queries: Mapping[str, str] = field(default_factory=dict)
+    passages: Mapping[str, str] = field(default_factory=dict)
+    candidates: Run = field(default_factory=dict)
+    qrels: Qrels = field(default_factory=dict)
+    calibration: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class RankParity:
+    """Against fp32 ONNX. `largest_difference`: of a logit; `kendall_tau`, `top10_overlap`: mean over queries
+    of the two orders; `ndcg`, `fp32_ndcg`: nDCG@10 of both; `steady`: whether the passes agreed."""
+
+    queries: int
+    pairs: int
+    largest_difference: float
+    kendall_tau: float
+    top10_overlap: float
+    ndcg: float
+    fp32_ndcg: float
+    steady: bool
+
+    def failures(self, name: Format, settings: ExportSettings) -> list[str]:
+        """What is beyond the limits, with the values; empty when the format holds."""
+        found = []
+        if not self.steady:
+            found.append(f"{PASSES} passes over the same pairs gave different logits")
+        if name == "openvino":
+            if not self.largest_difference <= settings.tolerance:
+                found.append(
+                    f"the largest logit difference is {self.largest_difference:.1e} and export.tolerance "
+                    f"{settings.tolerance:g}"
+                )
+            return found
+        if not self.kendall_tau >= settings.int8_tau:
+            found.append(f"Kendall tau is {self.kendall_tau:.4f} and export.int8_tau {settings.int8_tau:g}")
+        if not abs(self.ndcg - self.fp32_ndcg) <= settings.int8_ndcg:
+            found.append(
+                f"{NDCG} is {self.ndcg:.4f} against {self.fp32_ndcg:.4f} in fp32 and export.int8_ndcg "
+                f"{settings.int8_ndcg:g}"
+            )
+        return found
+
+    def __str__(self) -> str:
+        return (
+            f"largest logit difference {self.largest_difference:.1e}, Kendall tau {self.kendall_tau:.4f}, "
+            f"top-{DEPTH} overlap {self.top10_overlap:.3f}, {NDCG} {self.ndcg:.4f} against "
+            f"{self.fp32_ndcg:.4f} ({self.queries} queries, {self.pairs} pairs)"
+        )
+
+
+def score_sample(reranker: Reranker, sample: Sample) -> Run:
+    """Logits of every candidate, a query at a time: the batches and threads of serving."""
+    run: Run = {}
+    for query_id, documents in sample.candidates.items():
+        pairs = [(sample.queries[query_id], sample.passages[doc_id]) for doc_id in documents]
+        run[query_id] = dict(zip(documents, (s.logit for s in reranker.score(pairs)), strict=True))
+    return run
+
+
+def compare_ranking(reranker: Reranker, exact: Run, sample: Sample) -> RankParity:
+    """Scores the sample `PASSES` times with `reranker` and compares with `exact`, the logits of fp32."""
+    passes = [score_sample(reranker, sample) for _ in range(PASSES)]
+    differences = [_largest(run, exact) for run in passes]
+    run = passes[max(range(PASSES), key=lambda place: differences[place])]
+    ndcg, fp32 = (mean(per_query(sample.qrels, scores, [NDCG])[NDCG]) for scores in (run, exact))
+    return RankParity(
+        queries=len(exact),
+        pairs=sum(map(len, exact.values())),
+        largest_difference=max(differences),
+        kendall_tau=statistics.fmean(_tau(run[q], exact[q]) for q in exact),
+        top10_overlap=statistics.fmean(_overlap(run[q], exact[q]) for q in exact),
+        ndcg=ndcg,
+        fp32_ndcg=fp32,
+        steady=_largest(passes[0], passes[1]) <= 1e-3,
+    )
+
+
+def _largest(run: Run, exact: Run) -> float:
+    """NaN counts as beyond everything."""
+    worst = [abs(run[q][doc] - logit) for q, scores in exact.items() for doc, logit in scores.items()]
+    return max((d if d == d else float("inf") for d in worst), default=0.0)  # noqa: PLR0124
+
+
+def _tau(scores: Mapping[str, float], exact: Mapping[str, float]) -> float:
+    """1 where the exact order knows only ties: nothing can be lost."""
+    from scipy.stats import kendalltau
+
+    if len(set(exact.values())) < 2:
+        return 1.0
+    tau = float(kendalltau([scores[doc] for doc in exact], list(exact.values())).statistic)
+    return tau if tau == tau else 0.0  # noqa: PLR0124
+
+
+def _overlap(scores: Mapping[str, float], exact: Mapping[str, float]) -> float:
+    best = set(ranking(exact)[:DEPTH])
+    return len(best & set(ranking(scores)[:DEPTH])) / max(1, len(best))
