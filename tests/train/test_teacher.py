@@ -56,6 +56,12 @@ def test_vectors_equal_those_of_sentence_transformers() -> None:
     assert BiEncoder(base).embed(TEXTS, 128, "texts").numpy() == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_text_longer_than_the_bases_positions_is_cut_to_them(tmp_path: Path) -> None:
+    encoder = BiEncoder(tiny_cross_encoder(tmp_path / "base"))
+    assert encoder.model.config.max_position_embeddings == 64
+    assert encoder.embed(["a " * 400, "a"], 128, "texts").shape == (2, 32)
+
+
 @pytest.mark.parametrize("kind", ["base", "adapted"])
 def test_a_base_that_ranks_dev_better_than_the_first_stage_teaches(tmp_path: Path, kind: str) -> None:
     (scored,) = _ask(tmp_path, resolve_model(PACKAGED), positive="d0", kind=kind)

@@ -17,7 +17,7 @@ from crosstune.export.parity import Parity, compare_logits
 from crosstune.export.quantise import FILES, check_packages
 from crosstune.export.settings import ExportSettings
 from crosstune.files import sha256_file, staged_folder, write_json
-from crosstune.progress import say
+from crosstune.progress import progress, say
 from crosstune.serve.manifest import MANIFEST, SCHEMA, read_manifest
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names, pad
 
@@ -51,9 +51,11 @@ def export_model(
     check_packages(settings.formats)
     model = AutoModelForSequenceClassification.from_pretrained(model_folder, dtype=torch.float32).eval()
     inputs = model_input_names(model.config)
-    with staged_folder(folder) as out:
+    with staged_folder(folder) as out, progress("export, files", 3 + len(settings.further)) as advance:
         write_hf_folder(model_folder, rule, inputs, out)
+        advance(1)
         write_onnx(model, inputs, out / FILES["onnx"])
+        advance(1)
         manifest = {
             "schema": SCHEMA,
             "formats": {"onnx": FILES["onnx"]},
@@ -79,7 +81,9 @@ def export_model(
         trained = _torch_logits(model, PairEncoder.from_folder(model_folder, rule), inputs, pairs)
         parity = compare_logits(trained, exported, settings.tolerance)
         _say(parity)
+        advance(1)
         further = write_further(out, read_manifest(out), sample or Sample(), settings, write)
+        advance(len(settings.further))
         results = {"onnx": asdict(parity), **further.parity}
         write(further.files, parity=results, refused_formats=further.refused)
     return parity

@@ -16,6 +16,7 @@ from crosstune.progress import progress
 from crosstune.records import Group
 from crosstune.serve.pairs import model_input_names, token_budget_batches
 from crosstune.train.callbacks import StepProgress
+from crosstune.train.model import usable_positions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -46,10 +47,9 @@ class BiEncoder:
         self._names = model_input_names(self.model.config)
 
     def ids(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
-        """Ids of each text, special tokens included, cut to `max_tokens`."""
-        rows: list[list[int]] = self._tokenizer(list(texts), truncation=True, max_length=max_tokens)[
-            "input_ids"
-        ]
+        """Ids of each text, special tokens included, cut to `max_tokens` and to the model's positions."""
+        longest = min(max_tokens, usable_positions(self.model.config) or max_tokens)
+        rows: list[list[int]] = self._tokenizer(list(texts), truncation=True, max_length=longest)["input_ids"]
         return rows
 
     @torch.inference_mode()

@@ -10,7 +10,7 @@ from crosstune.errors import InputError
 from crosstune.files import read_json
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
     from crosstune.serve.pairs import LengthRule
 
@@ -120,6 +120,15 @@ def _join_two_labels(model: PreTrainedModel) -> None:
     model.config.num_labels = model.num_labels = 1
 
 
+def usable_positions(config: PretrainedConfig) -> int | None:
+    """How many tokens a text of this model may have; `None` where its positions have no end."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if not positions:
+        return None
+    # RoBERTa's positions start behind the padding's.
+    return int(positions) - (config.pad_token_id + 1 if "roberta" in config.model_type else 0)
+
+
 def _check(model: PreTrainedModel, folder: Path, rule: LengthRule) -> None:
     import torch
 
@@ -128,10 +137,7 @@ def _check(model: PreTrainedModel, folder: Path, rule: LengthRule) -> None:
         raise InputError(
             f"{folder / 'config.json'}: pad_token_id is missing; a cross-encoder pads its batches"
         )
-    positions = getattr(config, "max_position_embeddings", None)
-    usable = (
-        positions - (config.pad_token_id + 1 if "roberta" in config.model_type else 0) if positions else None
-    )
+    usable = usable_positions(config)
     if usable is not None and usable < rule.max_tokens:
         raise InputError(
             f"{folder}: the base has {usable} positions, train.max_tokens is {rule.max_tokens}; "
