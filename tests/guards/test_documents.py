@@ -18,6 +18,7 @@ DOCUMENTS = [
     "docs/data.md",
     "docs/first_stages.md",
     "docs/mining.md",
+    "docs/performance.md",
     "docs/reproduce.md",
     "docs/serving.md",
     "SECURITY.md",

@@ -23,12 +23,15 @@ def rank(
     ],
     top_k: Annotated[int | None, typer.Option(min=1, help="How many to print; all by default.")] = None,
     text_field: Annotated[str, typer.Option(help="The field of an object that holds the text.")] = "text",
+    backend: Annotated[
+        str, typer.Option(help="A format of the export (onnx, onnx-int8, openvino, openvino-int8), or auto.")
+    ] = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Rank documents for a query with an exported model. Needs neither torch nor a recipe."""
     from crosstune.serve import rank_command
 
-    ranked = rank_command(export, query, documents, text_field, top_k)
+    ranked = rank_command(export, query, documents, text_field, top_k, backend)
     if as_json:
         rows = [
             {"index": r.index, "logit": r.logit, "score": r.score, "document": r.document} for r in ranked

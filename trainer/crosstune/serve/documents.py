@@ -13,11 +13,11 @@ from crosstune.serve.reranker import Document, RankedDocument, Reranker
 
 
 def rank_command(
-    export: Path, query: str, documents: str, text_field: str, top_k: int | None
+    export: Path, query: str, documents: str, text_field: str, top_k: int | None, backend: str = "auto"
 ) -> list[RankedDocument]:
     """Ranks the documents of a JSONL file, or of standard input for `-`."""
     rows = read_documents(documents, text_field)
-    return Reranker(export).rank(query, rows, top_k, text_field=text_field)
+    return Reranker(export, backend).rank(query, rows, top_k, text_field=text_field)
 
 
 def read_documents(source: str, text_field: str) -> list[Document]:
