@@ -7,7 +7,9 @@ seed, and every format. FOLDER is a BEIR folder (default: code search over the s
 a test query with its 100 best passages by BM25. What is not installed is named, not skipped in silence:
 
     pip install 'crosstune[train,openvino]' sentence-transformers flashrank fastembed rerankers
-    pip install optimum-onnx optimum-intel      # for sentence-transformers' back ends: transformers below 5
+
+sentence-transformers' ONNX and OpenVINO need optimum-onnx and optimum-intel, and those transformers below 5,
+with which no export can be made: `--save FOLDER` keeps one for a call from an environment of theirs.
 
 Every system scores one request to warm up; then all take turns, `--repeats` times over all requests. Speeds
 are medians of the turns, tau is the mean Kendall tau of a request's scores to torch's in fp32.
@@ -25,6 +27,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +55,7 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="+", metavar="SYSTEM", help="systems whose name begins with one of these"
     )
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="keep the export made")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +69,7 @@ def bench(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         for folder in options.collections or [None]
         for request in read_requests(folder, options.queries, options.candidates, scratch)
     ]
-    export = options.export or fresh_export(scratch, LengthRule(256, 64), requests)
+    export = options.export or fresh_export(options.save or scratch, LengthRule(256, 64), requests)
     rule = read_manifest(export).rule
     expected = torch_logits(export, rule, requests)
     systems, absent = open_systems(export, rule, scratch, options.only)
@@ -76,7 +80,7 @@ def bench(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         system.name: {
             "pairs_per_second": round(pairs / median_total(seconds[system.name]), 1),
             "ratio": round(base / median_total(seconds[system.name]), 2) if base else None,
-            "p50_ms": round(1000 * statistics.median(sum(seconds[system.name], [])), 1),
+            "p50_ms": round(1000 * statistics.median(chain.from_iterable(seconds[system.name])), 1),
             "kendall_tau": round(agreement(system, requests, expected), 4),
         }
         for system in systems
@@ -170,13 +174,11 @@ def table(result: dict[str, Any]) -> str:
     lines = [f"{'system':34s} {'pairs/s':>8s} {'ratio':>6s} {'p50 ms':>8s} {'tau':>7s}"]
     for name, row in sorted(result["systems"].items(), key=lambda item: item[1]["p50_ms"]):
         ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
-        lines.append(
-            f"{name:34s} {row['pairs_per_second']:8.1f} {ratio:>6s} {row['p50_ms']:8.1f} {row['kendall_tau']:7.4f}"
-        )
+        speed, p50, tau = row["pairs_per_second"], row["p50_ms"], row["kendall_tau"]
+        lines.append(f"{name:34s} {speed:8.1f} {ratio:>6s} {p50:8.1f} {tau:7.4f}")
     lines += [f"{name:34s} {why}" for name, why in result["absent"].items()]
-    return "\n".join(
-        lines + [json.dumps({k: result[k] for k in ("when", "machine", "versions", "workload")})]
-    )
+    about = {key: result[key] for key in ("when", "machine", "versions", "workload")}
+    return "\n".join([*lines, json.dumps(about)])
 
 
 if __name__ == "__main__":

