@@ -20,6 +20,7 @@ DOCUMENTS = [
     "docs/first_stages.md",
     "docs/losses.md",
     "docs/mining.md",
+    "docs/performance.md",
     "docs/reproduce.md",
     "docs/serving.md",
     "SECURITY.md",

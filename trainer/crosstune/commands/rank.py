@@ -27,12 +27,15 @@ def rank(
         str | None,
         typer.Option(help="The field of an object that holds the first stage's score, to fuse with."),
     ] = None,
+    backend: Annotated[
+        str, typer.Option(help="A format of the export (onnx, onnx-int8, openvino, openvino-int8), or auto.")
+    ] = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Rank documents for a query with an exported model. Needs neither torch nor a recipe."""
     from crosstune.serve import rank_command
 
-    ranked = rank_command(export, query, documents, text_field, top_k, first_stage_field)
+    ranked = rank_command(export, query, documents, text_field, top_k, first_stage_field, backend)
     if as_json:
         rows = [
             {"index": r.index, "logit": r.logit, "score": r.score, "fused": r.fused, "document": r.document}

@@ -21,11 +21,12 @@ def rank_command(
     text_field: str,
     top_k: int | None,
     first_stage_field: str | None = None,
+    backend: str = "auto",
 ) -> list[RankedDocument]:
     """Ranks the documents of a JSONL file, or of standard input for `-`; `first_stage_field` names the field
     of the objects that holds the first stage's score."""
     rows = read_documents(documents, text_field, first_stage_field)
-    reranker = Reranker(export)
+    reranker = Reranker(export, backend)
     scores = None
     if first_stage_field is not None:
         scores = [row[first_stage_field] for row in rows if isinstance(row, dict)]
