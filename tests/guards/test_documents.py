@@ -17,6 +17,7 @@ DOCUMENTS = [
     "docs/decisions.md",
     "docs/data.md",
     "docs/first_stages.md",
+    "docs/fusion.md",
     "docs/mining.md",
     "docs/reproduce.md",
     "docs/serving.md",
