@@ -181,8 +181,8 @@ def test_training_goes_on_from_the_last_checkpoint(
     process.wait()
     done = crosstune("run", recipe, f"run_dir={killed}", *settings)
     assert "continuing from checkpoint-" in done.err
-    model = "train/model/model.safetensors"
-    assert (killed / model).read_bytes() == (whole / model).read_bytes()
+    for name in ("model/model.safetensors", "fusion.json", "dev.tuned.trec"):
+        assert (killed / "train" / name).read_bytes() == (whole / "train" / name).read_bytes(), name
 
 
 def test_control_c_is_one_line_and_resumable(tmp_path: Path, recipe: Path, crosstune: Crosstune) -> None:

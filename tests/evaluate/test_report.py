@@ -31,13 +31,13 @@ class Page(HTMLParser):
         self.loads += [v or "" for k, v in attrs if k in ("src", "href") and not (v or "").startswith("#")]
 
 
-def _evaluate(folder: Path, leaks: LeakageReport) -> dict[str, object]:
+def _evaluate(folder: Path, leaks: LeakageReport, fused: Run | None = None) -> dict[str, object]:
     qrels: Qrels = {f"q{i}": {"a": 1} for i in range(8)} | {HOSTILE: {"b": 1}}
     first: Run = {q: {"b": 3.0, "a": 2.0, "c": 1.0} for q in qrels}
     tuned: Run = {q: {"a": 3.0, "b": 2.0, "c": 1.0} for q in qrels}
     return evaluate(
         qrels,
-        {"first_stage": first, "base": first, "tuned": tuned},
+        {"first_stage": first, "base": first, "tuned": tuned, **({"fused": fused} if fused else {})},
         settings=EvaluationSettings(resamples=200),
         seed=1,
         split="test",
@@ -92,3 +92,22 @@ def test_the_table_shows_gain_interval_and_leaks(folder: Path) -> None:
     assert "95 % interval" in table
     assert "8 queries better, 0 equal, 1 worse" in table
     assert "1 test queries equal or nearly equal a train query" in table
+    assert "dev nDCG@10: first stage 0.410, tuned 0.620; best: tuned" in table
+
+
+def test_a_kept_fusion_is_the_headline_and_the_tuned_gain_stays_beside_it(tmp_path: Path) -> None:
+    perfect: Run = {q: {"a": 3.0, "b": 2.0, "c": 1.0} for q in (f"q{i}" for i in range(8))}
+    fused = perfect | {HOSTILE: {"b": 3.0, "a": 2.0, "c": 1.0}}
+    _evaluate(tmp_path, LeakageReport({HOSTILE: "t"}, {}, {}), fused)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["recommended"] == "fused"
+    assert list(metrics["splits"]["test"]) == ["first_stage", "base", "tuned", "fused", "ceiling"]
+    assert metrics["comparison"]["fused against tuned"]["nDCG@10"]["wins"] == 1
+    table = render_table(metrics)
+    assert "8 queries better, 1 equal, 0 worse" in table  # of the fusion
+    assert "of the tuned model alone: +0.287 nDCG@10" in table  # (8 - 1) * (1 - 1 / log2(3)) / 9
+    assert "nDCG@10 is 0.631 -> 1.000" in table  # without the leaked query
+    report = (tmp_path / "report.html").read_text()
+    assert "The tuned" in report
+    assert "+0.287" in report
+    assert '<tr class="recommended"><th scope="row">tuned + first stage</th>' in report

@@ -18,6 +18,7 @@ DOCUMENTS = [
     "docs/data.md",
     "docs/evaluation.md",
     "docs/first_stages.md",
+    "docs/fusion.md",
     "docs/losses.md",
     "docs/mining.md",
     "docs/performance.md",

@@ -90,10 +90,10 @@ def test_a_first_stage_that_knows_something_is_kept() -> None:
 
 
 def test_a_first_stage_of_noise_is_kept_no_more_often_than_chance() -> None:
-    trials = [try_fusion(*_dev(seed, 40, model=1.0, first=0.0), seed=seed) for seed in range(30)]
+    trials = [try_fusion(*_dev(seed, 40, model=1.0, first=0.0), seed=seed) for seed in range(20)]
     assert sum(trial.kept for trial in trials) <= 2
     # Without cross-validation, the best of ten weights looks better on many of them.
-    assert sum(max(trial.grid.values()) > trial.tuned for trial in trials) > 10
+    assert sum(max(trial.grid.values()) > trial.tuned for trial in trials) > 7
     assert sum(trial.fused for trial in trials) <= sum(trial.tuned for trial in trials)
     assert all(trial.fusion is None for trial in trials if not trial.kept)
 

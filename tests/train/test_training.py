@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
 from crosstune.errors import CheckFailed, InputError
+from crosstune.evaluate import per_query
 from crosstune.records import Collection, Group, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder
 from crosstune.train import TrainSettings, load_cross_encoder, train
@@ -20,6 +21,7 @@ from crosstune.train.batching import GroupCollator, TokenizedGroups
 from crosstune.train.loss_kinds import KINDS, LossName
 from crosstune.train.losses import LOSSES, Lists
 from crosstune.train.scoring import score_pairs
+from crosstune.trec import read_run
 from models import tiny_cross_encoder
 
 WORDS = "file list open close sort read write path string number error parse token cache value".split()  # noqa: SIM905
@@ -87,6 +89,41 @@ def test_the_best_evaluation_is_the_one_that_is_kept(tmp_path: Path) -> None:
     out, best = _train(tmp_path, "out", epochs=6, evaluations=6)
     log = [json.loads(line) for line in (out / "train_log.jsonl").read_text().splitlines()]
     assert best == max(row["eval_nDCG@10"] for row in log if "eval_nDCG@10" in row)
+
+
+def test_dev_is_scored_with_the_saved_model_and_told_by_system(tmp_path: Path) -> None:
+    """4 queries choose the checkpoint, 12 decide; the logits kept are those of the model that is saved."""
+    out, best = _train(tmp_path, "out", dev_queries=4, verdict_queries=12, epochs=3, evaluations=3)
+    logits = read_run(out / "dev.tuned.trec")
+    collection, candidates = _collection(_groups(24)[:12])
+    assert logits.keys() == candidates.keys()
+    model, encoder = load_cross_encoder(out / "model", RULE, 0), PairEncoder.from_folder(out / "model", RULE)
+    for query_id, row in logits.items():
+        pairs = [(collection.queries[query_id], collection.passages[doc_id]) for doc_id in row]
+        assert score_pairs(model, encoder, pairs) == pytest.approx([*row.values()], abs=1e-4)
+    summary = json.loads((out / "train.json").read_text())
+    by_hand = per_query(collection.qrels["dev"], logits, ["nDCG@10"])["nDCG@10"]
+    assert summary["dev"]["tuned"] == pytest.approx(sum(by_hand.values()) / 12)
+    assert summary["dev"]["base"] is not None
+    measured = {name: value for name, value in summary["dev"].items() if value is not None}
+    assert measured[summary["best_on_dev"]] == max(measured.values())
+    assert best == summary["best_dev_ndcg"]
+    assert json.loads((out / "fusion.json").read_text())["queries"] == 12
+    assert not (out / "dev").exists()
+
+
+def test_a_base_without_a_ranking_head_is_not_scored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    headless = tiny_cross_encoder(tmp_path / "base")
+    AutoModelForSequenceClassification.from_pretrained(headless).bert.save_pretrained(headless)
+    groups = _groups(8)
+    collection, run = _collection(groups)
+    out = tmp_path / "out"
+    out.mkdir()
+    summary = train(groups, collection, run, str(headless), _settings(), 5, out)
+    assert summary.dev["base"] is None
+    assert "the base has no ranking head yet" in capsys.readouterr().err
 
 
 def test_eight_groups_at_once_equal_eight_times_one(tmp_path: Path) -> None:
