@@ -1,4 +1,4 @@
-"""Trainings of a tiny model that go well, or wrong in one known way: a document is relevant when it has MARK."""
+"""Trainings of a tiny model that go well, or wrong in one known way: what has MARK is relevant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crosstune.records import Collection, Group, Run
 from crosstune.train import TrainSettings, train
-from crosstune.train.doctor.diagnose import Diagnosis
+from crosstune.train.doctor.diagnosis import Diagnosis
 from crosstune.train.doctor.report import read_report
 from models import tiny_cross_encoder
 

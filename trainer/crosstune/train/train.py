@@ -22,6 +22,7 @@ from crosstune.records import Collection, Group, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
 from crosstune.train.config import TrainSettings
 from crosstune.train.dev import DevJudge
+from crosstune.train.doctor.facts import look_at, plan
 from crosstune.train.fusion import MEASURE
 from crosstune.train.group_check import check_labels, check_targets
 from crosstune.train.loss_kinds import KINDS
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class TrainSummary:
     """What `train.json` holds: the best nDCG@10 over the sampled dev queries, that of all systems over the
-    verdict's with the name of the best (see `DevVerdict`), the counts, and the names of the doctor's diagnoses."""
+    verdict's with the name of the best (see `DevVerdict`), the counts, and the names of the doctor's
+    diagnoses."""
 
     best_dev_ndcg: float
     dev: dict[str, float | None]
@@ -73,8 +75,6 @@ def train(
 
     from crosstune.train.batching import GroupCollator, TokenizedGroups
     from crosstune.train.callbacks import CompleteMark, JsonlLog, StepProgress, last_complete
-    from crosstune.train.doctor.facts import look_at, plan
-    from crosstune.train.doctor.signs import StepSigns
     from crosstune.train.doctor.watch import Doctor
     from crosstune.train.loop import GroupTrainer
     from crosstune.train.losses import chosen_loss
@@ -110,9 +110,7 @@ def train(
 
     checkpoints = folder / "checkpoints"
     arguments = _arguments(settings, len(groups), bf16, seed, checkpoints)
-    signs = StepSigns()
-    planned = plan(settings, arguments.max_steps, arguments.get_warmup_steps(arguments.max_steps))
-    doctor = Doctor(planned, look_at(groups, data), signs, folder)
+    doctor = Doctor(plan(settings, arguments), look_at(groups, data), folder)
     trainer = GroupTrainer(
         model=network,
         args=arguments,
@@ -131,7 +129,7 @@ def train(
         loss=chosen_loss(settings),
         teacher_alone=KINDS[settings.loss].learns_from == "teacher",
         rerank_dev=lambda current: judge.evaluation(current, trainer.state.global_step),
-        signs=signs,
+        signs=doctor.signs,
     )
     trainer.remove_callback(PrinterCallback)  # its lines would mix with results on standard output
     checkpoint = last_complete(checkpoints)
@@ -162,9 +160,8 @@ def train(
         **dataclasses.asdict(cuts),
     )
     write_json(folder / "train.json", dataclasses.asdict(summary))
-    shutil.rmtree(checkpoints)
-    shutil.rmtree(folder / "dev")
-    shutil.rmtree(folder / "adapt", ignore_errors=True)
+    for name in ("checkpoints", "dev", "adapt"):
+        shutil.rmtree(folder / name, ignore_errors=name == "adapt")
     return summary
 
 

@@ -47,7 +47,9 @@ class Window:
 
     def mean(self, name: str, weight: str | None = None) -> float | None:
         """Over the steps, or weighed by another value of the entries; `None` where no entry has it."""
-        seen = [(row[name], steps if weight is None else row[weight]) for steps, row in self.rows if name in row]
+        seen = [
+            (row[name], steps if weight is None else row[weight]) for steps, row in self.rows if name in row
+        ]
         total = sum(share for _, share in seen)
         return sum(value * share for value, share in seen) / total if total else None
 

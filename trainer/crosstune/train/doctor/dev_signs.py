@@ -25,9 +25,10 @@ class DevSigns:
         self._best: PerQuery | None = None
 
     def after(self, run: Run) -> dict[str, float]:
-        """Of these scores: `nDCG@10`, `spread` (the mean standard deviation of a query's logits), `pairs_right`
-        (the share of judged pairs in the right order, unjudged counting as not relevant; what equals counts
-        half) and, from the second evaluation on, `drop` below the best with `drop_p` of the paired test."""
+        """Of these scores: `nDCG@10`, `spread` (the standard deviation of a query's logits, on average),
+        `pairs_right` (the share of pairs of two grades in the right order; unjudged is not relevant, equal
+        scores count half) and, from the second evaluation on, `drop` below the best with `drop_p` of the
+        paired test."""
         now = self._per_query(run)
         value = mean(now)
         signs = {"nDCG@10": value}

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
+from crosstune.train.doctor import data_checks, log_checks
 from crosstune.train.doctor.curve import Row, curve
+from crosstune.train.doctor.diagnosis import Diagnosis
 from crosstune.train.doctor.facts import DataSigns, Plan
 from crosstune.train.doctor.thresholds import FLAT_SPREAD, NO_GRADIENT, STOP_AFTER
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """`name`: one of docs/doctor.md; `evidence`: figure by figure; `change`: recipe key -> the value to set,
-    empty where no key mends it."""
-
-    name: str
-    what: str
-    evidence: Mapping[str, Any]
-    do: str
-    change: Mapping[str, Any]
 
 
 def certainly_lost(plan: Plan, rows: Sequence[Row]) -> bool:
@@ -39,15 +27,15 @@ def diagnose(
 ) -> tuple[Diagnosis, ...]:
     """Every diagnosis that stands, causes in the data first. `failure`: what stopped the training.
 
-    What the data explains is not laid to the settings as well: while such a cause stands, constant scores and a
-    loss that does not fall are no diagnosis of their own.
+    What the data explains is not laid to the settings as well: while such a cause stands, constant scores
+    and a loss that does not fall are no diagnosis of their own.
     """
-    from crosstune.train.doctor import data_checks, log_checks
-
     found = data_checks.check(plan, data)
     seen = curve(plan, rows)
     if failure is not None and not certainly_lost(plan, rows):
         found.append(log_checks.not_a_number(plan, failure))
     if seen.steps.rows:
-        found += log_checks.check(plan, data, seen, explained=bool(found))
+        names = [diagnosis.name for diagnosis in found]
+        more = log_checks.check(plan, data, seen, explained=bool(found))
+        found += [diagnosis for diagnosis in more if diagnosis.name not in names]
     return tuple(found)

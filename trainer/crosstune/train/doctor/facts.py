@@ -12,15 +12,19 @@ from crosstune.records import Group
 from crosstune.train.doctor.thresholds import LEAST_PASSAGE_TOKENS, LOOKED_AT
 
 if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
     from crosstune.train.batching import TokenizedGroups
     from crosstune.train.config import TrainSettings
+    from crosstune.train.loss_kinds import LossName
 
 
 @dataclass(frozen=True)
 class Plan:
     """The settings that a diagnosis may speak of, and the steps."""
 
-    loss: str
+    loss: LossName
+    teacher: str
     learning_rate: float
     epochs: float
     groups_per_step: int
@@ -32,13 +36,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class DataSigns:
-    """Of `groups` groups, `looked_at` were looked at, with `pairs` pairs. Of these groups: `one_class` have one
-    grade alone, in `equal_texts` a document of the best grade has the text of a lower one, or nearly so, in
-    `equal_inputs` the model gets the same ids for both. Of the pairs, `starved` keep next to nothing of
-    a passage that was cut.
+    """Of `groups` groups, `looked_at` were looked at, with `pairs` pairs. Of these groups: `one_class` have
+    one grade alone, in `equal_texts` a document of the best grade has the text of a lower one, or nearly so,
+    in `equal_inputs` the model gets the same ids for both. Of the pairs, `starved` keep next to nothing of a
+    passage that was cut.
 
-    Over the pairs of two grades, and `None` without any: `longer`, the share in which the better document is the
-    longer one, and `teacher_agrees`, the share in which the teacher sets it higher; what equals counts half.
+    Over the pairs of two grades, and `None` without any: `longer`, the share in which the better document is
+    the longer one, and `teacher_agrees`, the share in which the teacher sets it higher; equal count half.
     """
 
     groups: int
@@ -52,16 +56,17 @@ class DataSigns:
     teacher_agrees: float | None
 
 
-def plan(settings: TrainSettings, steps: int, warmup_steps: int) -> Plan:
+def plan(settings: TrainSettings, arguments: TrainingArguments) -> Plan:
     return Plan(
         settings.loss,
+        settings.teacher,
         settings.learning_rate,
         settings.epochs,
         settings.groups_per_step,
         settings.max_tokens,
         settings.max_query_tokens,
-        steps,
-        warmup_steps,
+        int(arguments.max_steps),
+        int(arguments.get_warmup_steps(arguments.max_steps)),
     )
 
 
@@ -93,7 +98,15 @@ def look_at(groups: Sequence[Group], data: TokenizedGroups) -> DataSigns:
         if len(scores) == len(group.docs):
             agrees += _ahead(scores, compared)
     return DataSigns(
-        len(groups), len(seen), pairs, one_class, equal_texts, equal_inputs, starved, _mean(longer), _mean(agrees)
+        len(groups),
+        len(seen),
+        pairs,
+        one_class,
+        equal_texts,
+        equal_inputs,
+        starved,
+        _mean(longer),
+        _mean(agrees),
     )
 
 

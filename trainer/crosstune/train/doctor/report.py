@@ -10,7 +10,8 @@ from typing import Any
 from crosstune.errors import InputError
 from crosstune.files import read_json, write_json
 from crosstune.train.doctor.curve import LOG, curve, log_rows
-from crosstune.train.doctor.diagnose import Diagnosis, diagnose
+from crosstune.train.doctor.diagnose import diagnose
+from crosstune.train.doctor.diagnosis import Diagnosis
 from crosstune.train.doctor.facts import DataSigns, Plan
 
 NAME = "doctor.json"
@@ -40,7 +41,7 @@ def read_report(folder: Path) -> Report:
     path = folder / NAME
     if not path.is_file():
         raise InputError(
-            f"{path}: no such file; a run folder whose training began with this version of crosstune was expected"
+            f"{path}: no such file; a run of a collection, trained by a crosstune with the doctor, is needed"
         )
     kept = read_json(path)
     try:
@@ -64,17 +65,18 @@ def figures(folder: Path, report: Report) -> dict[str, Any]:
 
 
 def _dev(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
-    last = next((row for row in reversed(rows) if "eval_nDCG@10" in row), {})
-    return {name: value for name, value in last.items() if name.startswith("eval_")}
+    last = next((row for row in reversed(rows) if "eval_nDCG@10" in row), None)
+    return {name: value for name, value in (last or {}).items() if name.startswith("eval_")}
 
 
 def render(diagnosis: Diagnosis) -> str:
     """A few lines: the name, what it is, the figures, and what to do."""
-    seen = ", ".join(f"{name.replace('_', ' ')} {_shown(value)}" for name, value in diagnosis.evidence.items())
+    seen = ", ".join(
+        f"{name.replace('_', ' ')} {_shown(value)}" for name, value in diagnosis.evidence.items()
+    )
     change = " ".join(f"{key}={_shown(value)}" for key, value in diagnosis.change.items())
-    return (
-        f"{diagnosis.name}: {diagnosis.what}\n    evidence: {seen}\n    what to do: {diagnosis.do}"
-        + (f"\n    in the recipe: {change}" if change else "")
+    return f"{diagnosis.name}: {diagnosis.what}\n    evidence: {seen}\n    what to do: {diagnosis.do}" + (
+        f"\n    in the recipe: {change}" if change else ""
     )
 
 

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 class StepSigns:
     """Sums over the steps since the last `take`.
 
-    `take` returns means by name: `spread` (standard deviation of a group's logits), `flat_loss` (the loss when
-    each document has the step's mean logit), `top` (share of groups with a document of the best grade on top),
-    `pairs_right` (share of the pairs of two grades in the right order), `length_order` (Goodman and Kruskal's
-    gamma of logit and length over pairs of one grade, from -1 to 1) with `length_pairs`, and `head_grad`
-    (norm of the head's gradient after clipping). What equals counts half; what no step had is left out.
+    `take` returns means by name: `spread` (standard deviation of a group's logits), `flat_loss` (the loss
+    when each document has the step's mean logit), `top` (share of groups with a document of the best grade on
+    top), `pairs_right` (share of the pairs of two grades in the right order), `length_order` (Kendall's
+    tau-b of logit and length over the `length_pairs` pairs of one grade, from -1 to 1) and
+    `head_grad` (norm of the head's gradient after clipping). What equals counts half; what no step had is
+    left out.
     """
 
     def __init__(self) -> None:
@@ -38,9 +39,12 @@ class StepSigns:
             ahead = differences(logits).sign()
             self._add("pairs_right", *_total((ahead + 1) / 2, better))
             self._add("top", *_total(_top(logits, lists.labels, mask), better.flatten(1).any(dim=1)))
-            # Each pair of one grade and two lengths, the longer first.
-            longer = ordered_pairs(lengths, mask) & (differences(lists.labels) == 0)
-            self._add("length_order", *_total(ahead, longer & (ahead != 0)))
+            alike = ordered_pairs(torch.arange(mask.shape[1], device=mask.device).expand_as(mask), mask)
+            alike &= differences(lists.labels) == 0
+            longer = differences(lengths).sign()
+            self._add("length_order", *_total(ahead * longer, alike))
+            self._add("lengths_apart", *_total(longer.abs(), alike))
+            self._add("logits_apart", *_total(ahead.abs(), alike))
 
     def head(self, model: PreTrainedModel) -> None:
         """The gradient of the weights outside the base; none counts as 0."""
@@ -56,9 +60,11 @@ class StepSigns:
         sums = {name: (float(total), float(count)) for name, (total, count) in self._sums.items()}
         self._sums.clear()
         means = {name: total / count for name, (total, count) in sums.items() if count}
-        if "length_order" in means:
-            means["length_pairs"] = sums["length_order"][1]
-        return means
+        apart = (means.pop("lengths_apart", 0.0) * means.pop("logits_apart", 0.0)) ** 0.5
+        order = means.pop("length_order", 0.0)
+        return means | (
+            {"length_order": order / apart, "length_pairs": sums["length_order"][1]} if apart else {}
+        )
 
     def _add(self, name: str, total: Tensor, count: Tensor) -> None:
         before = self._sums.get(name)

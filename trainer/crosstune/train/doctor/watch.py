@@ -12,26 +12,26 @@ from transformers import TrainerCallback
 from crosstune.errors import CheckFailed
 from crosstune.progress import say
 from crosstune.train.doctor.curve import log_rows
-from crosstune.train.doctor.diagnose import Diagnosis, certainly_lost, diagnose
+from crosstune.train.doctor.diagnose import certainly_lost, diagnose
+from crosstune.train.doctor.diagnosis import Diagnosis
 from crosstune.train.doctor.facts import DataSigns, Plan
 from crosstune.train.doctor.report import Report, render, write_report
+from crosstune.train.doctor.signs import StepSigns
 from crosstune.train.doctor.thresholds import FLAT_SPREAD
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainerControl, TrainerState, TrainingArguments
 
-    from crosstune.train.doctor.signs import StepSigns
-
 
 class Doctor(TrainerCallback):  # type: ignore[misc]
     """Comes after `JsonlLog`, whose file in `folder` it reads. A training that is certainly lost ends early
     where an evaluation has seen a model that tells documents apart, since its checkpoint then counts;
-    otherwise it is stopped by `CheckFailed`."""
+    otherwise it is stopped by `CheckFailed`. `signs` is what the loop hands its steps to."""
 
-    def __init__(self, plan: Plan, data: DataSigns, signs: StepSigns, folder: Path) -> None:
+    def __init__(self, plan: Plan, data: DataSigns, folder: Path) -> None:
         self._plan = plan
         self._data = data
-        self._signs = signs
+        self.signs = StepSigns()
         self._folder = folder
         self._told: set[str] = set()
 
@@ -48,11 +48,9 @@ class Doctor(TrainerCallback):  # type: ignore[misc]
         model: PreTrainedModel,
         **_: Any,
     ) -> None:
-        self._signs.head(model)
+        self.signs.head(model)
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if not certainly_lost(self._plan, state.log_history):
             return
         if any(row.get("eval_spread", 0.0) > FLAT_SPREAD for row in state.log_history):
