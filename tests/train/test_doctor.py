@@ -12,6 +12,7 @@ import pytest
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from crosstune.errors import CheckFailed
+from crosstune.train.loss_kinds import KINDS, LossName
 from crosstune.train.model import load_cross_encoder
 from doctor_cases import WORDS, diagnoses, group, marked_groups, relabelled, run, words
 from models import tiny_cross_encoder
@@ -26,6 +27,14 @@ def test_a_healthy_training_has_no_diagnosis(good: Path) -> None:
     assert diagnoses(good) == {}
     assert json.loads((good / "train.json").read_text())["diagnoses"] == []
     assert json.loads((good / "doctor.json").read_text())["healthy"] is True
+
+
+@pytest.mark.parametrize("loss", KINDS)
+def test_no_loss_has_a_diagnosis_when_it_learns(tmp_path: Path, loss: LossName) -> None:
+    """The scale of a loss is its own: none is taken for a model that did not learn."""
+    taught = [3.0, -1.0, 0.0, -2.0] if KINDS[loss].learns_from == "teacher" else [None] * 4
+    groups = [dataclasses.replace(g, teacher_scores=[*taught]) for g in marked_groups(64)]
+    assert diagnoses(run(tmp_path, groups, loss=loss, learning_rate=3e-3)) == {}
 
 
 def test_a_rate_too_high_collapses_and_is_stopped(tmp_path: Path) -> None:

@@ -47,8 +47,8 @@ SEPARABLE_PAIRS = 0.65
 windows of 32 groups of four that are ordered by chance."""
 
 LENGTH_ORDER = 0.7
-"""Kendall's tau-b of logit and length over documents of one grade. 0.7 means that length alone foretells 85 % of
-the pairs, and that few passages are of equal length, as all that were cut are."""
+"""Kendall's tau-b of logit and length over documents of one grade. 0.7 means that length alone foretells 85 %
+of the pairs, and that few passages are of equal length, as all that were cut are."""
 
 LENGTH_PAIRS = 100
 """Pairs that it is computed from, at least: its error is then about 0.1."""
