@@ -16,6 +16,7 @@ DOCUMENTS = [
     "CHANGELOG.md",
     "docs/decisions.md",
     "docs/data.md",
+    "docs/doctor.md",
     "docs/evaluation.md",
     "docs/first_stages.md",
     "docs/fusion.md",

@@ -97,6 +97,19 @@ class RunFolder:
     def fusion(self) -> Path:
         return self.stage("train") / "fusion.json"
 
+    def training(self) -> Path:
+        """The folder of the training that began last: the stage's, or where it writes until it is done.
+
+        Raises `InputError` where none has begun.
+        """
+        for folder in (self.partial("train"), self.stage("train")):
+            if folder.is_dir():
+                return folder
+        raise InputError(
+            f"{self.root}: no training has begun there; a run folder with train/ was expected "
+            "(crosstune run RECIPE makes one)"
+        )
+
     @property
     def metrics(self) -> Path:
         return self.stage("evaluate") / "metrics.json"

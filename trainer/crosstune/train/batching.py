@@ -43,6 +43,10 @@ class TokenizedGroups(Dataset[dict[str, Any]]):
         pairs = [self._encoder.join(query, self._words[doc]) for doc in group.docs]
         return {"pairs": pairs, "labels": group.labels, "teacher_scores": group.teacher_scores}
 
+    def tokens(self, text: str) -> int:
+        """Wordpieces of a text of the groups, uncut."""
+        return len(self._words[text].ids)
+
     def cuts(self) -> Cuts:
         """Counts the cut passages over all pairs, and the cut queries over the distinct queries."""
         pairs = [pair for index in range(len(self)) for pair in self[index]["pairs"]]

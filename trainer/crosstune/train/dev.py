@@ -11,6 +11,7 @@ from crosstune.evaluate import dev_line, mean, per_query
 from crosstune.files import read_json, write_json
 from crosstune.progress import say
 from crosstune.records import Collection, Qrels, Run
+from crosstune.train.doctor.dev_signs import DevSigns
 from crosstune.train.fusion import MEASURE, SIGNIFICANT, FusionTrial, try_fusion
 from crosstune.trec import read_run, write_run
 
@@ -59,12 +60,19 @@ class DevJudge:
         self._encoder = encoder
         self._seed = seed
         self._folder = folder
+        self._signs: DevSigns | None = None
 
-    def ndcg(self, model: PreTrainedModel, name: str) -> float:
-        """nDCG@10 of the model on the sample; its scores are kept under `name`."""
+    def evaluation(self, model: PreTrainedModel, step: int) -> dict[str, float]:
+        """What the sample says of the model at `step` (see `DevSigns`); its scores are kept."""
         run = self._score(model, self.sample)
-        write_run(self._path(name), run, "crosstune-dev")
-        return self._mean(run)
+        if self._signs is None:
+            self._signs = DevSigns(self._qrels, self._per_query, self._seed)
+            earlier = sorted(int(path.stem) for path in self._folder.glob("*.trec") if int(path.stem) < step)
+            for before in earlier:  # of the training that this one goes on with
+                kept = read_run(self._path(str(before)))
+                self._signs.after({query_id: kept.get(query_id, {}) for query_id in self.sample})
+        write_run(self._path(str(step)), run, "crosstune-dev")
+        return self._signs.after(run)
 
     def base(self, model: PreTrainedModel, headed: bool) -> float | None:
         """nDCG@10 of the base before training on the verdict's queries, `None` when its head is fresh."""
@@ -107,8 +115,11 @@ class DevJudge:
         return score_run(model, self._encoder, candidates, queries, passages, "dev, queries").run
 
     def _mean(self, run: Run) -> float:
+        return mean(self._per_query(run))
+
+    def _per_query(self, run: Run) -> dict[str, float]:
         judged = {query_id: self._qrels[query_id] for query_id in run}
-        return mean(per_query(judged, run, [MEASURE])[MEASURE])
+        return per_query(judged, run, [MEASURE])[MEASURE]
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.trec"

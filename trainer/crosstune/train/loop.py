@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, Trainer, TrainerControl
 
 from crosstune.errors import CheckFailed
 from crosstune.first_token import last_layer_for_first_token
+from crosstune.train.doctor.signs import StepSigns, flattened
 from crosstune.train.losses import GroupLoss, Lists, kl_divergence
 
 TEACHER_ALONE = 0.5
@@ -23,8 +24,8 @@ class GroupTrainer(Trainer):  # type: ignore[misc]
     `loss` is computed on the logits of all groups of a step at once, so that cutting the pairs into
     micro-batches never changes the gradient. A loss that learns from a teacher is all that is learned from.
     With one that learns from labels, and groups that carry a teacher's logits, the first half of the steps
-    learns from these alone and the rest from both in equal parts. `rerank_dev(model)` returns nDCG@10 on
-    dev, and is what `evaluate` reports.
+    learns from these alone and the rest from both in equal parts. `rerank_dev(model)` returns what dev
+    says, nDCG@10 among it, and is what `evaluate` reports. `signs` sees every step for the doctor.
     """
 
     def __init__(
@@ -32,13 +33,15 @@ class GroupTrainer(Trainer):  # type: ignore[misc]
         *,
         loss: GroupLoss,
         teacher_alone: bool,
-        rerank_dev: Callable[[PreTrainedModel], float],
+        rerank_dev: Callable[[PreTrainedModel], Mapping[str, float]],
+        signs: StepSigns,
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
         self._loss = loss
         self._teacher_alone = teacher_alone
         self._rerank_dev = rerank_dev
+        self._signs = signs
         # The loss is a mean over groups; Trainer divides it by the parts of an accumulated step.
         self.model_accepts_loss_kwargs = False
 
@@ -52,14 +55,17 @@ class GroupTrainer(Trainer):  # type: ignore[misc]
         with last_layer_for_first_token(self.accelerator.unwrap_model(model)):
             logits = [model(**batch).logits[:, 0].float() for batch in inputs["micro_batches"]]
         mask = inputs["mask"]
-        table = torch.zeros(mask.numel(), device=mask.device).scatter(0, inputs["slots"], torch.cat(logits))
-        loss = self._step_loss(Lists(table.view_as(mask), inputs["labels"], inputs["teacher_scores"], mask))
+        table = _as_table(torch.cat(logits), inputs)
+        lists = Lists(table, inputs["labels"], inputs["teacher_scores"], mask)
+        loss = self._step_loss(lists)
         if not torch.isfinite(loss):
             raise CheckFailed(
                 f"training stopped: the loss is {loss.item()} at step {self.state.global_step + 1} "
                 f"(learning rate {self._get_learning_rate():.1e}). Lower train.learning_rate, use "
                 "train.precision=fp32, or check the base model. Checkpoints before this step are kept"
             )
+        lengths = torch.cat([batch["attention_mask"].sum(dim=1) for batch in inputs["micro_batches"]])
+        self._signs.step(lists, _as_table(lengths, inputs), self._step_loss(flattened(lists)))
         return loss
 
     def _step_loss(self, lists: Lists) -> Tensor:
@@ -70,11 +76,21 @@ class GroupTrainer(Trainer):  # type: ignore[misc]
             return distilled
         return TEACHER_WEIGHT * distilled + (1 - TEACHER_WEIGHT) * self._loss(lists)
 
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        super().log(logs | self._signs.take() if "loss" in logs else logs, start_time)
+
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         self.model.eval()
-        metrics = {"eval_nDCG@10": self._rerank_dev(self.model)}
+        metrics = {f"eval_{name}": value for name, value in self._rerank_dev(self.model).items()}
         self.log(dict(metrics))
         self.control: TrainerControl = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+
+def _as_table(values: Tensor, inputs: dict[str, Any]) -> Tensor:
+    """One value a pair, in the order of the micro-batches -> `[groups, docs]`, 0 where a group was padded."""
+    mask = inputs["mask"]
+    table = torch.zeros(mask.numel(), dtype=values.dtype, device=mask.device)
+    return table.scatter(0, inputs["slots"], values).view_as(mask)

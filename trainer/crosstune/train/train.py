@@ -22,6 +22,7 @@ from crosstune.records import Collection, Group, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
 from crosstune.train.config import TrainSettings
 from crosstune.train.dev import DevJudge
+from crosstune.train.doctor.facts import look_at, plan
 from crosstune.train.fusion import MEASURE
 from crosstune.train.group_check import check_labels, check_targets
 from crosstune.train.loss_kinds import KINDS
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class TrainSummary:
     """What `train.json` holds: the best nDCG@10 over the sampled dev queries, that of all systems over the
-    verdict's with the name of the best (see `DevVerdict`), and the counts."""
+    verdict's with the name of the best (see `DevVerdict`), the counts, and the names of the doctor's
+    diagnoses."""
 
     best_dev_ndcg: float
     dev: dict[str, float | None]
@@ -48,6 +50,7 @@ class TrainSummary:
     queries: int
     queries_cut: int
     seconds: float
+    diagnoses: list[str]
 
 
 def train(
@@ -59,17 +62,20 @@ def train(
     seed: int,
     folder: Path,
 ) -> TrainSummary:
-    """Trains a cross-encoder and writes `model/`, `train_log.jsonl`, `train.json`, `dev.tuned.trec` (its
-    logits on dev) and `fusion.json` (whether the first stage's score is to be added) into `folder`.
+    """Trains a cross-encoder and writes `model/`, `train_log.jsonl`, `train.json`, `doctor.json`,
+    `dev.tuned.trec` (its logits on dev) and `fusion.json` (whether the first stage's score is to be added)
+    into `folder`.
 
     `folder` may hold the checkpoints of an interrupted call with the same arguments: training then
     goes on from the last whole one. Raises `InputError` for groups (also such as the loss cannot learn
-    from), a dev split or a model that cannot be used and `CheckFailed` when the loss is no longer a number.
+    from), a dev split or a model that cannot be used and `CheckFailed` when the loss is no longer a number or
+    the model gives constant scores and has no gradient.
     """
     from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
     from crosstune.train.batching import GroupCollator, TokenizedGroups
     from crosstune.train.callbacks import CompleteMark, JsonlLog, StepProgress, last_complete
+    from crosstune.train.doctor.watch import Doctor
     from crosstune.train.loop import GroupTrainer
     from crosstune.train.losses import chosen_loss
     from crosstune.train.precision import use_bf16
@@ -103,9 +109,11 @@ def train(
     )
 
     checkpoints = folder / "checkpoints"
+    arguments = _arguments(settings, len(groups), bf16, seed, checkpoints)
+    doctor = Doctor(plan(settings, arguments), look_at(groups, data), folder)
     trainer = GroupTrainer(
         model=network,
-        args=_arguments(settings, len(groups), bf16, seed, checkpoints),
+        args=arguments,
         train_dataset=data,
         eval_dataset=list(judge.sample),
         data_collator=GroupCollator(
@@ -116,17 +124,19 @@ def train(
             StepProgress("train, steps"),
             CompleteMark(),
             EarlyStoppingCallback(settings.patience),
+            doctor,
         ],
         loss=chosen_loss(settings),
         teacher_alone=KINDS[settings.loss].learns_from == "teacher",
-        rerank_dev=lambda current: judge.ndcg(current, str(trainer.state.global_step)),
+        rerank_dev=lambda current: judge.evaluation(current, trainer.state.global_step),
+        signs=doctor.signs,
     )
     trainer.remove_callback(PrinterCallback)  # its lines would mix with results on standard output
     checkpoint = last_complete(checkpoints)
     if checkpoint:
         say(f"  continuing from {checkpoint.name} of an interrupted training")
     set_seed(seed)
-    with disk_errors(checkpoints):
+    with disk_errors(checkpoints), doctor.watching():
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
     if settings.wandb:
@@ -146,12 +156,12 @@ def train(
         steps=int(trainer.state.global_step),
         groups=len(groups),
         seconds=round(float(result.metrics["train_runtime"]), 1),
+        diagnoses=[diagnosis.name for diagnosis in doctor.verdict()],
         **dataclasses.asdict(cuts),
     )
     write_json(folder / "train.json", dataclasses.asdict(summary))
-    shutil.rmtree(checkpoints)
-    shutil.rmtree(folder / "dev")
-    shutil.rmtree(folder / "adapt", ignore_errors=True)
+    for name in ("checkpoints", "dev", "adapt"):
+        shutil.rmtree(folder / name, ignore_errors=name == "adapt")
     return summary
 
 

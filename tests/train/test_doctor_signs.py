@@ -1,0 +1,141 @@
+"""The figures that the doctor reads, against plain loops and scipy."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import kendalltau
+
+from crosstune.evaluate import per_query
+from crosstune.records import Run
+from crosstune.train.doctor.curve import curve
+from crosstune.train.doctor.dev_signs import DevSigns
+from crosstune.train.doctor.facts import Plan
+from crosstune.train.doctor.signs import StepSigns, flattened
+from crosstune.train.losses import LOSSES, Lists
+from doctor_cases import marked_groups, run
+
+Groups = list[list[tuple[float, int, int]]]
+"""Groups of documents, each its logit, grade and length."""
+
+GROUPS = st.lists(
+    st.lists(
+        st.tuples(st.integers(-3, 3).map(float), st.integers(0, 2), st.integers(3, 6)), min_size=1, max_size=5
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def _step(groups: Groups) -> tuple[Lists, torch.Tensor]:
+    width = max(map(len, groups))
+    table = torch.zeros(3, len(groups), width)
+    mask = torch.zeros(len(groups), width, dtype=torch.bool)
+    for row, group in enumerate(groups):
+        mask[row, : len(group)] = True
+        for place, document in enumerate(group):
+            table[:, row, place] = torch.tensor(document)
+    return Lists(table[0], table[1], torch.full_like(table[0], float("nan")), mask), table[2].long()
+
+
+def _mean(values: list[float]) -> float | None:
+    return statistics.fmean(values) if values else None
+
+
+def _by_loops(groups: Groups) -> dict[str, float | None]:
+    right, top, spread = [], [], []
+    for group in groups:
+        if len(group) > 1:
+            spread.append(statistics.pstdev(z for z, _, _ in group))
+        pairs = [(z, w) for z, y, _ in group for w, x, _ in group if y > x]
+        right += [(z > w) + 0.5 * (z == w) for z, w in pairs]
+        if pairs:
+            first = [y for z, y, _ in group if z == max(w for w, _, _ in group)]
+            top.append(sum(y == max(x for _, x, _ in group) for y in first) / len(first))
+    return {"pairs_right": _mean(right), "top": _mean(top), "spread": _mean(spread)}
+
+
+@settings(deadline=None)
+@given(GROUPS)
+def test_signs_are_those_of_plain_loops(groups: Groups) -> None:
+    signs = StepSigns()
+    lists, lengths = _step(groups)
+    signs.step(lists, lengths, torch.tensor(2.0))
+    found = signs.take()
+    for name, value in _by_loops(groups).items():
+        assert found.get(name) == pytest.approx(value, abs=1e-6), name
+    assert found["flat_loss"] == 2
+    assert signs.take() == {}
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(-3, 3).map(float), st.just(0), st.integers(3, 6)), min_size=2, max_size=9)
+)
+def test_the_order_of_lengths_is_kendalls_tau_b(group: list[tuple[float, int, int]]) -> None:
+    signs = StepSigns()
+    signs.step(*_step([group]), torch.tensor(0.0))
+    expected = kendalltau([z for z, _, _ in group], [length for _, _, length in group]).statistic
+    found = signs.take().get("length_order")
+    assert (found is None) == bool(expected != expected)
+    if found is not None:
+        assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_order_of_lengths_leaves_grades_out() -> None:
+    """A positive that is longer than all negatives, which are of one length."""
+    signs = StepSigns()
+    signs.step(*_step([[(9.0, 1, 9), (1.0, 0, 4), (2.0, 0, 4)]]), torch.tensor(0.0))
+    assert "length_order" not in signs.take()
+
+
+@pytest.mark.parametrize("name", ["lce", "bce", "ranknet"])
+def test_a_constant_scorers_loss_worked_by_hand(name: str) -> None:
+    """Logits 1 and 3 for a positive and a negative: their mean is 2."""
+    lists, _ = _step([[(1.0, 1, 3), (3.0, 0, 3)]])
+    by_hand = {"lce": 0.6931472, "ranknet": 0.6931472, "bce": (0.1269280 + 2.1269280) / 2}
+    assert LOSSES[name](flattened(lists)).item() == pytest.approx(by_hand[name], rel=1e-5)
+
+
+def test_an_evaluation_against_the_best_before() -> None:
+    qrels = {f"q{n}": {"a": 1} for n in range(12)}
+    good: Run = {q: {"a": 2.0, "b": 0.0} for q in qrels}
+    bad: Run = {q: {"a": 0.0, "b": 2.0} for q in qrels}
+    signs = DevSigns(qrels, lambda run: per_query(qrels, run, ["nDCG@10"])["nDCG@10"], seed=1)
+    assert signs.after(good) == {"nDCG@10": 1.0, "spread": 1.0, "pairs_right": 1.0}
+    worse = signs.after(bad)
+    assert worse["pairs_right"] == 0
+    assert worse["drop"] == pytest.approx(1 - 0.6309298)
+    assert worse["drop_p"] < 0.01
+    assert signs.after({q: {"a": 1.0, "b": 1.0} for q in qrels})["pairs_right"] == 0.5
+    assert signs.after(good)["drop"] == 0
+
+
+def test_windows_cover_enough_groups() -> None:
+    """20 entries of 5 steps of 4 groups: a quarter of them is 5, and a tenth, 2, covers 40 groups."""
+    plan = Plan("lce", "none", 1e-4, 1.0, 4, 48, 12, 100, 10)
+    rows = [{"step": 5 * n, "loss": float(n), "flat_loss": 2.0 * n} for n in range(1, 21)]
+    seen = curve(plan, rows)
+    assert [row["step"] for _, row in seen.end.rows] == [80, 85, 90, 95, 100]
+    assert [row["step"] for _, row in seen.beginning.rows] == [5, 10]
+    assert (seen.end.mean("loss"), seen.end.gain) == (18.0, 0.5)
+    assert [row["step"] for _, row in seen.before(50).rows] == [30, 35, 40, 45, 50]
+    assert len(curve(plan, [{"step": n, "loss": 1.0} for n in range(1, 11)]).end.rows) == 8
+
+
+def test_the_log_of_a_training_holds_the_signs(tmp_path: Path) -> None:
+    log = [
+        json.loads(line)
+        for line in (run(tmp_path, marked_groups(16), epochs=2) / "train_log.jsonl").read_text().splitlines()
+    ]
+    steps = [row for row in log if "loss" in row]
+    assert all({"flat_loss", "spread", "pairs_right", "top", "head_grad"} <= row.keys() for row in steps)
+    assert all(row["head_grad"] <= row["grad_norm"] + 1e-4 for row in steps)
+    assert all(row["flat_loss"] == pytest.approx(1.386294, rel=1e-5) for row in steps)  # log of 4 documents
+    assert "eval_drop" in [row for row in log if "eval_nDCG@10" in row][-1]

@@ -1,0 +1,72 @@
+"""From where on the doctor speaks, each with the reason. `docs/doctor.md` shows them in use."""
+
+from __future__ import annotations
+
+LOOKED_AT = 1000
+"""Groups whose texts are compared, evenly drawn: one in ten is then known to 2 points, in seconds."""
+
+SAME_SHARE = 0.1
+"""Of the groups, with a positive that a negative equals. Each holds the loss up whatever is learned; a tenth
+of them is more than the near copies that mining leaves."""
+
+ONE_CLASS_SHARE = 0.5
+"""Of the groups, with one grade alone. From half of them on, most of a step says nothing about an order."""
+
+LEAST_PASSAGE_TOKENS = 4
+"""Wordpieces of a passage: fewer are one or two words, and no passage can be told from another by them."""
+
+STARVED_SHARE = 0.5
+"""Of the pairs, cut to less than that. From half of them on, most of what is learned is noise."""
+
+WINDOW = 0.25
+"""Of the log's entries, at the end, that are called the end; a tenth at the beginning is the beginning."""
+BEGINNING = 0.1
+
+WINDOW_GROUPS = 32
+"""Groups that a window covers at least. The share of right pairs in groups of four is then good to
+7 points."""
+
+FLAT_SPREAD = 1e-3
+"""Standard deviation of the logits inside a query. A fresh head over MiniLM begins with 8e-3 on stdlib, a
+trained one has about 1; below this, bf16 cannot tell the documents apart."""
+
+FLAT_SHARE = 0.02
+"""The same, as a share of the largest spread that this training had: the model knew differences and lost
+them."""
+
+LITTLE_GAIN = 0.02
+"""Share of a constant scorer's loss that is saved. MiniLM on stdlib saves a tenth after 70 groups and a
+quarter after 120; the draw of the last steps makes up to a hundredth."""
+
+WORSE = 0.1
+"""Share of a constant scorer's loss that is lost on top of it, when the beginning was better than that."""
+
+REVERSED_PAIRS = 0.35
+SEPARABLE_PAIRS = 0.65
+"""Right pairs, of those in which one document is better. A coin gets a half; between these two lie 97 of 100
+windows of 32 groups of four that are ordered by chance."""
+
+LENGTH_ORDER = 0.7
+"""Kendall's tau-b of logit and length over documents of one grade. 0.7 means that length alone foretells 85 %
+of the pairs, and that few passages are of equal length, as all that were cut are."""
+
+LENGTH_PAIRS = 100
+"""Pairs that it is computed from, at least: its error is then about 0.1."""
+
+OVERFIT_DROP = 0.02
+"""nDCG@10 on dev from the best evaluation to the last: less is not worth a change of settings."""
+OVERFIT_P = 0.01
+"""Of the paired test of that drop. Stricter than 5 %, as the best of several evaluations is partly luck."""
+
+NO_GRADIENT = 1e-7
+"""Global gradient norm. AdamW's own epsilon is 1e-8, and a loss in fp32 is rounded at 6e-8 of itself."""
+
+STOP_AFTER = 3
+"""Entries of the log in a row, past the warm-up, with constant scores and no gradient. Weights that have no
+gradient stay; three entries leave out one odd step."""
+
+TYPICAL_RATE = 1e-5
+"""BERT's paper fine-tunes with 2e-5 to 5e-5 (Devlin et al. 2019, arXiv:1810.04805); below half of that, the
+rate is the first suspect of a model that stays as it was."""
+USUAL_RATE = 1e-4
+"""What `train.learning_rate` is where a recipe says nothing."""
