@@ -9,7 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
-from crosstune.commands import compare, convert, evaluate, gate, inspect, plan, rank, review, run, serve
+from crosstune.commands import (
+    compare,
+    convert,
+    evaluate,
+    gate,
+    inspect,
+    plan,
+    rank,
+    review,
+    run,
+    score,
+    serve,
+)
 from crosstune.errors import CrosstuneError, InputError, MissingExtra
 from crosstune.progress import say
 
@@ -33,7 +45,7 @@ def options(
     """Adapt a cross-encoder reranker to your own collection, and prove by how much it helps."""
 
 
-for _command in (run, convert, evaluate, compare, gate, plan, inspect, review, rank, serve):
+for _command in (run, convert, evaluate, compare, gate, plan, inspect, review, rank, score, serve):
     _command.register(app)
 
 
