@@ -3,7 +3,7 @@
 #   bash scripts/check.sh
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
-bash "$root/scripts/install.sh" train serve dev clients
+bash "$root/scripts/install.sh" train serve dev clients integrations
 cd "$root"
 bin=.venv/bin
 step() { echo "check: $*"; "$@" || { echo "check: failed: $*" >&2; exit 1; }; }

@@ -4,7 +4,7 @@
 # --all adds the slow ones (marked `slow`).
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
-bash "$root/scripts/install.sh" train serve dev clients
+bash "$root/scripts/install.sh" train serve dev clients integrations
 cd "$root"
 selection=(-m "not slow")
 if [ "${1:-}" = "--all" ]; then

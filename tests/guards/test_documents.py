@@ -20,6 +20,7 @@ DOCUMENTS = [
     "docs/evaluation.md",
     "docs/first_stages.md",
     "docs/fusion.md",
+    "docs/helper.md",
     "docs/losses.md",
     "docs/mining.md",
     "docs/performance.md",

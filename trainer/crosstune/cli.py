@@ -20,6 +20,7 @@ from crosstune.commands import (
     rank,
     review,
     run,
+    score,
     serve,
 )
 from crosstune.errors import CrosstuneError, InputError, MissingExtra
@@ -45,7 +46,7 @@ def options(
     """Adapt a cross-encoder reranker to your own collection, and prove by how much it helps."""
 
 
-for _command in (run, doctor, convert, evaluate, compare, gate, plan, inspect, review, rank, serve):
+for _command in (run, doctor, convert, evaluate, compare, gate, plan, inspect, review, rank, score, serve):
     _command.register(app)
 
 

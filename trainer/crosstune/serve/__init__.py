@@ -1,7 +1,21 @@
 """Serving without torch: `Reranker` runs an export folder on onnxruntime and tokenizers."""
 
 from crosstune.serve.documents import rank_command, read_documents
+from crosstune.serve.explain import Explanation, WordChange
 from crosstune.serve.fusion import Fusion
-from crosstune.serve.reranker import RankedDocument, Reranker, Score
+from crosstune.serve.ranked import Document, RankedDocument, Ranking, Score, UnscoredDocument
+from crosstune.serve.reranker import Reranker
 
-__all__ = ["Fusion", "RankedDocument", "Reranker", "Score", "rank_command", "read_documents"]
+__all__ = [
+    "Document",
+    "Explanation",
+    "Fusion",
+    "RankedDocument",
+    "Ranking",
+    "Reranker",
+    "Score",
+    "UnscoredDocument",
+    "WordChange",
+    "rank_command",
+    "read_documents",
+]

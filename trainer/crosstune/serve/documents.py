@@ -11,7 +11,8 @@ from crosstune.errors import InputError
 from crosstune.files import read_lines
 from crosstune.progress import say
 from crosstune.serve.fusion import is_finite_number
-from crosstune.serve.reranker import Document, RankedDocument, Reranker
+from crosstune.serve.ranked import Document, RankedDocument
+from crosstune.serve.reranker import Reranker
 
 
 def rank_command(

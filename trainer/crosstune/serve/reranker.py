@@ -2,52 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crosstune.errors import InputError
+from crosstune.serve.budget import deadline_after, score_until
 from crosstune.serve.engines import choose, open_runtime
-from crosstune.serve.fusion import Fusion, checked_scores
+from crosstune.serve.explain import WORDS, Explanation, explain
+from crosstune.serve.fusion import Fusion, checked_scores, standardised
 from crosstune.serve.manifest import read_manifest
 from crosstune.serve.pairs import EncodedPair, PairEncoder, pad, token_budget_batches
+from crosstune.serve.ranked import (
+    Document,
+    RankedDocument,
+    Ranking,
+    Score,
+    UnscoredDocument,
+    best_first,
+    text_of,
+)
 
-Document = str | Mapping[str, Any]
 BATCH_TOKENS = 512
 """Of one batch on one core: larger ones are no faster, and leave cores idle at the end."""
 CHARACTERS_A_TOKEN = 64
 """A passage is cut to `max_tokens` times this many characters before it is tokenised, so that a huge one
 costs no more than a long one. Text whose tokens are longer on average is not text."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """`logit`: what the model says, fp32; `score`: its sigmoid, 0 to 1; `cut`: whether the length rule
-    left out a part of the query or the passage."""
-
-    logit: float
-    score: float
-    cut: bool
-
-
-@dataclass(frozen=True)
-class RankedDocument:
-    """`index`: place in the list that was given; `document`: the caller's own object; `fused`: the logit
-    together with the first stage's score, `None` where the two were not fused."""
-
-    index: int
-    logit: float
-    score: float
-    document: Document
-    cut: bool
-    fused: float | None = None
 
 
 class Reranker:
@@ -70,6 +58,7 @@ class Reranker:
         """How the export wants first-stage scores used; `None` when they did not help on dev."""
         return self._manifest.fusion
 
+    @overload
     def rank(
         self,
         query: str,
@@ -78,47 +67,149 @@ class Reranker:
         *,
         text_field: str = "text",
         first_stage_scores: Sequence[float] | None = None,
-    ) -> list[RankedDocument]:
+        budget_ms: None = None,
+    ) -> list[RankedDocument]: ...
+
+    @overload
+    def rank(
+        self,
+        query: str,
+        documents: Sequence[Document],
+        top_k: int | None = None,
+        *,
+        text_field: str = "text",
+        first_stage_scores: Sequence[float] | None = None,
+        budget_ms: float,
+    ) -> Ranking: ...
+
+    def rank(
+        self,
+        query: str,
+        documents: Sequence[Document],
+        top_k: int | None = None,
+        *,
+        text_field: str = "text",
+        first_stage_scores: Sequence[float] | None = None,
+        budget_ms: float | None = None,
+    ) -> list[RankedDocument] | Ranking:
         """The documents best first, at most `top_k`; equal scores keep the order given.
 
         A document is a string or a mapping with its text under `text_field`. With `first_stage_scores`, one
         a document and over all candidates of the query, the order is that of the fusion that the export
-        kept; without them, or when it kept none, that of the logits. Raises `InputError` for anything else,
-        with its index.
+        kept; without them, or when it kept none, that of the logits.
+
+        With `budget_ms` documents are scored in the order given, which should be the first stage's, as long
+        as the time suffices; the others follow below the scored ones in the order given, and the `Ranking`
+        says how many were scored. Raises `InputError` for anything else, with its index.
         """
-        if top_k is not None and top_k < 1:
-            raise InputError(f"top_k is {top_k}; at least 1 was expected")
-        texts = [_text(document, index, text_field) for index, document in enumerate(documents)]
-        first = None if first_stage_scores is None else checked_scores(first_stage_scores, len(texts))
-        scores = self.score([(query, text) for text in texts])
-        logits = [score.logit for score in scores]
-        fused = self.fusion.fuse(logits, first) if self.fusion and first is not None else None
-        by = fused or logits
-        order = sorted(range(len(scores)), key=lambda index: -by[index])
-        return [
-            RankedDocument(
-                index,
-                scores[index].logit,
-                scores[index].score,
-                documents[index],
-                scores[index].cut,
-                fused[index] if fused else None,
-            )
-            for index in order[:top_k]
-        ]
+        deadline = deadline_after(budget_ms)
+        return self._rank(query, documents, top_k, text_field, first_stage_scores, deadline)
+
+    @overload
+    async def arank(
+        self,
+        query: str,
+        documents: Sequence[Document],
+        top_k: int | None = None,
+        *,
+        text_field: str = "text",
+        first_stage_scores: Sequence[float] | None = None,
+        budget_ms: None = None,
+    ) -> list[RankedDocument]: ...
+
+    @overload
+    async def arank(
+        self,
+        query: str,
+        documents: Sequence[Document],
+        top_k: int | None = None,
+        *,
+        text_field: str = "text",
+        first_stage_scores: Sequence[float] | None = None,
+        budget_ms: float,
+    ) -> Ranking: ...
+
+    async def arank(
+        self,
+        query: str,
+        documents: Sequence[Document],
+        top_k: int | None = None,
+        *,
+        text_field: str = "text",
+        first_stage_scores: Sequence[float] | None = None,
+        budget_ms: float | None = None,
+    ) -> list[RankedDocument] | Ranking:
+        """`rank` in a thread of the event loop's executor; a budget runs from the call on, so that waiting
+        for a thread is part of it. A cancelled call is no longer waited for, but its thread ends its work."""
+        deadline = deadline_after(budget_ms)
+        return await asyncio.to_thread(
+            self._rank, query, documents, top_k, text_field, first_stage_scores, deadline
+        )
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
         """A score for each `(query, document)` pair, in the order given."""
         for index, pair in enumerate(pairs):
             if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
                 raise InputError(f"pair {index}: two strings were expected, found {pair!r:.80}")
+        encoded = self._encode(pairs)
+        return _scores(encoded, self._logits(encoded).tolist())
+
+    async def ascore(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
+        """`score` in a thread of the event loop's executor."""
+        return await asyncio.to_thread(self.score, pairs)
+
+    def explain(
+        self, query: str, document: Document, max_words: int = WORDS, *, text_field: str = "text"
+    ) -> Explanation:
+        """The words of the document by how much the logit changes when each is left out alone.
+
+        Costs one scoring and one more a word, of the first `max_words` words: with the default as much as
+        ranking 101 documents of this length. Words that stand for each other change little each.
+        """
+        text = text_of(document, 0, text_field)
+        return explain(query, text, max_words, lambda pairs: [score.logit for score in self.score(pairs)])
+
+    def _rank(
+        self,
+        query: str,
+        documents: Sequence[Document],
+        top_k: int | None,
+        text_field: str,
+        first_stage_scores: Sequence[float] | None,
+        deadline: float | None,
+    ) -> list[RankedDocument] | Ranking:
+        if top_k is not None and top_k < 1:
+            raise InputError(f"top_k is {top_k}; at least 1 was expected")
+        texts = [text_of(document, index, text_field) for index, document in enumerate(documents)]
+        first = None if first_stage_scores is None else checked_scores(first_stage_scores, len(texts))
+        if deadline is None:
+            scores = self.score([(query, text) for text in texts])
+        else:
+            scores = self._score_until(deadline, query, texts)
+        fused = None
+        if self.fusion and first is not None:
+            z = standardised(first)[: len(scores)]
+            fused = self.fusion.add([score.logit for score in scores], z)
+        ranked = best_first(documents, scores, fused)
+        if deadline is None:
+            return ranked[:top_k]
+        rest = (UnscoredDocument(index, documents[index]) for index in range(len(scores), len(texts)))
+        return Ranking(islice(chain(ranked, rest), top_k), len(scores))
+
+    def _score_until(self, deadline: float, query: str, texts: Sequence[str]) -> list[Score]:
+        encoded, logits = score_until(
+            deadline,
+            texts,
+            lambda part: self._encode([(query, text) for text in part]),
+            lambda part: self._logits(part).tolist(),
+            self._threads,
+            BATCH_TOKENS,
+        )
+        return _scores(encoded, logits)
+
+    def _encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
         longest = self._manifest.rule.max_tokens * CHARACTERS_A_TOKEN
-        encoded = self._encoder.encode([(query[:longest], text[:longest]) for query, text in pairs])
-        logits = self._logits(encoded)
-        return [
-            Score(logit, _sigmoid(logit), bool(pair.cut_query or pair.cut_passage))
-            for logit, pair in zip(logits.tolist(), encoded, strict=True)
-        ]
+        return self._encoder.encode([(query[:longest], text[:longest]) for query, text in pairs])
 
     def _logits(self, encoded: Sequence[EncodedPair]) -> NDArray[np.float32]:
         logits = np.empty(len(encoded), dtype=np.float32)
@@ -143,20 +234,11 @@ class Reranker:
         return self._runtime.run({name: every[name] for name in self._manifest.inputs})
 
 
-def _text(document: Document, index: int, text_field: str) -> str:
-    if isinstance(document, str):
-        return document
-    if not isinstance(document, Mapping):
-        raise InputError(
-            f"document {index}: a string or a mapping was expected, found {type(document).__name__}"
-        )
-    text = document.get(text_field)
-    if not isinstance(text, str):
-        raise InputError(
-            f"document {index}: {text_field!r} is no string; its fields are {', '.join(map(str, document))}. "
-            "Name the one that holds the text with text_field"
-        )
-    return text
+def _scores(encoded: Sequence[EncodedPair], logits: Sequence[float]) -> list[Score]:
+    return [
+        Score(logit, _sigmoid(logit), bool(pair.cut_query or pair.cut_passage))
+        for logit, pair in zip(logits, encoded, strict=True)
+    ]
 
 
 def _sigmoid(logit: float) -> float:

@@ -23,7 +23,7 @@ from crosstune.serve.http.metrics import Metrics
 from crosstune.serve.http.model import Engine
 from crosstune.serve.http.options import Options
 from crosstune.serve.http.refusal import Refusal
-from crosstune.serve.reranker import Score
+from crosstune.serve.ranked import Score
 
 PATIENCE = 2.0
 SMALL_BATCH = 1024

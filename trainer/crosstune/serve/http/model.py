@@ -14,7 +14,8 @@ from crosstune.errors import InputError
 from crosstune.files import read_json, sha256_file
 from crosstune.serve.manifest import MANIFEST, read_manifest
 from crosstune.serve.pairs import EncodedPair, LengthRule, PairEncoder
-from crosstune.serve.reranker import CHARACTERS_A_TOKEN, Reranker, Score
+from crosstune.serve.ranked import Score
+from crosstune.serve.reranker import CHARACTERS_A_TOKEN, Reranker
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 WARM_UP = [("a query", "a passage of some words " * count) for count in (1, 4, 16, 64) * 4]

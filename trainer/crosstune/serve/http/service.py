@@ -13,7 +13,8 @@ from crosstune.serve.http.metrics import Metrics
 from crosstune.serve.http.model import Engine
 from crosstune.serve.http.options import Options
 from crosstune.serve.http.refusal import Refusal
-from crosstune.serve.reranker import CHARACTERS_A_TOKEN, Score
+from crosstune.serve.ranked import Score
+from crosstune.serve.reranker import CHARACTERS_A_TOKEN
 
 CHARACTERS = 3
 """Of a token, for the estimate that decides before anything is tokenised."""

@@ -1,0 +1,54 @@
+"""Which words of a document its logit hangs on: each is left out in turn (Zeiler & Fergus 2014, Li, Monroe &
+Jurafsky 2016, "Understanding neural networks through representation erasure")."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from crosstune.errors import InputError
+
+# Chinese and Japanese write without spaces; BERT's tokenizers take each such character for a word.
+_ALONE = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WORD = re.compile(rf"[{_ALONE}]|[^\W{_ALONE}]+(?:['\u2019][^\W{_ALONE}]+)*")
+WORDS = 100
+
+
+@dataclass(frozen=True)
+class WordChange:
+    """`word` stands at `document[start:end]`; `change`: of the logit when it is left out, so that a word that
+    speaks for the document has a negative one."""
+
+    word: str
+    start: int
+    end: int
+    change: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """`words`: those that were left out in turn, the largest change first; `untried`: how many words more the
+    document has."""
+
+    logit: float
+    words: tuple[WordChange, ...]
+    untried: int
+
+
+def explain(
+    query: str, document: str, max_words: int, logits: Callable[[Sequence[tuple[str, str]]], Sequence[float]]
+) -> Explanation:
+    """Scores the document once, and once without each of its first `max_words` words."""
+    if max_words < 1:
+        raise InputError(f"max_words is {max_words}; at least 1 was expected")
+    found = list(_WORD.finditer(document))
+    tried = found[:max_words]
+    without = [f"{document[: word.start()]} {document[word.end() :]}" for word in tried]
+    whole, *rest = logits([(query, text) for text in (document, *without)])
+    changes = [
+        WordChange(word.group(), word.start(), word.end(), logit - whole)
+        for word, logit in zip(tried, rest, strict=True)
+    ]
+    changes.sort(key=lambda change: -abs(change.change))
+    return Explanation(whole, tuple(changes), len(found) - len(tried))

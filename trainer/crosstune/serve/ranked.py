@@ -1,0 +1,91 @@
+"""What `Reranker` answers with, and what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crosstune.errors import InputError
+
+Document = str | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Score:
+    """`logit`: what the model says, fp32; `score`: its sigmoid, 0 to 1; `cut`: whether the length rule
+    left out a part of the query or the passage."""
+
+    logit: float
+    score: float
+    cut: bool
+
+
+@dataclass(frozen=True)
+class RankedDocument:
+    """`index`: place in the list that was given; `document`: the caller's own object; `fused`: the logit
+    together with the first stage's score, `None` where the two were not fused."""
+
+    index: int
+    logit: float
+    score: float
+    document: Document
+    cut: bool
+    fused: float | None = None
+
+
+@dataclass(frozen=True)
+class UnscoredDocument:
+    """A document that a budget did not reach: the fields of `RankedDocument`, without figures."""
+
+    index: int
+    document: Document
+    logit: None = None
+    score: None = None
+    cut: None = None
+    fused: None = None
+
+
+class Ranking(list[RankedDocument | UnscoredDocument]):
+    """The documents of a `rank` with a budget: the scored ones best first, then the others in the order
+    given. `scored`: how many of the documents given were scored, from the first on."""
+
+    def __init__(self, documents: Iterable[RankedDocument | UnscoredDocument], scored: int) -> None:
+        super().__init__(documents)
+        self.scored = scored
+
+
+def best_first(
+    documents: Sequence[Document], scores: Sequence[Score], fused: Sequence[float] | None
+) -> list[RankedDocument]:
+    """The documents that have a score, by `fused` where it is given and else by the logit; equal values keep
+    the order given."""
+    by = fused if fused is not None else [score.logit for score in scores]
+    return [
+        RankedDocument(
+            index,
+            scores[index].logit,
+            scores[index].score,
+            documents[index],
+            scores[index].cut,
+            fused[index] if fused is not None else None,
+        )
+        for index in sorted(range(len(scores)), key=lambda index: -by[index])
+    ]
+
+
+def text_of(document: Document, index: int, text_field: str) -> str:
+    """Raises `InputError` with the index for a document that is neither text nor a mapping with text."""
+    if isinstance(document, str):
+        return document
+    if not isinstance(document, Mapping):
+        raise InputError(
+            f"document {index}: a string or a mapping was expected, found {type(document).__name__}"
+        )
+    text = document.get(text_field)
+    if not isinstance(text, str):
+        raise InputError(
+            f"document {index}: {text_field!r} is no string; its fields are {', '.join(map(str, document))}. "
+            "Name the one that holds the text with text_field"
+        )
+    return text
