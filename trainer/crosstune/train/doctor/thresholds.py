@@ -47,7 +47,7 @@ SEPARABLE_PAIRS = 0.65
 windows of 32 groups of four that are ordered by chance."""
 
 DEV_QUERIES = 30
-"""Dev queries with such pairs, at least, before dev is believed: a coin then stays above 0.35 in 19 of 20 cases,
+"""Dev queries with such pairs, at least, to believe dev: a coin then stays above 0.35 in 19 of 20 cases,
 even where each query has one pair."""
 
 LENGTH_ORDER = 0.7
