@@ -109,7 +109,12 @@ def test_an_evaluation_against_the_best_before() -> None:
     good: Run = {q: {"a": 2.0, "b": 0.0} for q in qrels}
     bad: Run = {q: {"a": 0.0, "b": 2.0} for q in qrels}
     signs = DevSigns(qrels, lambda run: per_query(qrels, run, ["nDCG@10"])["nDCG@10"], seed=1)
-    assert signs.after(good) == {"nDCG@10": 1.0, "spread": 1.0, "pairs_right": 1.0}
+    assert signs.after(good) == {
+        "nDCG@10": 1.0,
+        "spread": 1.0,
+        "pairs_right": 1.0,
+        "pairs_queries": 12,
+    }
     worse = signs.after(bad)
     assert worse["pairs_right"] == 0
     assert worse["drop"] == pytest.approx(1 - 0.6309298)

@@ -25,19 +25,20 @@ class DevSigns:
         self._best: PerQuery | None = None
 
     def after(self, run: Run) -> dict[str, float]:
-        """Of these scores: `nDCG@10`, `spread` (the standard deviation of a query's logits, on average),
-        `pairs_right` (the share of pairs of two grades in the right order; unjudged is not relevant, equal
-        scores count half) and, from the second evaluation on, `drop` below the best with `drop_p` of the
-        paired test."""
+        """Of these scores: `nDCG@10`, `spread` (the standard deviation of a query's logits), `pairs_right`
+        (the share of a query's pairs of two grades in the right order; unjudged is not relevant, equal scores
+        count half), both a mean over queries, with `pairs_queries`, how many have such pairs, and, from the
+        second evaluation on, `drop` below the best with `drop_p` of the paired test."""
         now = self._per_query(run)
         value = mean(now)
         signs = {"nDCG@10": value}
         spreads = [statistics.pstdev(row.values()) for row in run.values() if len(row) > 1]
         if spreads:
             signs["spread"] = statistics.fmean(spreads)
-        right = [share for query_id, row in run.items() for share in _right(row, self._qrels[query_id])]
+        shares = [_right(row, self._qrels[query_id]) for query_id, row in run.items()]
+        right = [statistics.fmean(share) for share in shares if share]
         if right:
-            signs["pairs_right"] = statistics.fmean(right)
+            signs |= {"pairs_right": statistics.fmean(right), "pairs_queries": len(right)}
         if self._best is not None:
             found = compare(now, self._best, self._seed, RESAMPLES)
             signs |= {"drop": found.difference, "drop_p": found.p}

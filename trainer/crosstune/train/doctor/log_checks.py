@@ -8,6 +8,7 @@ from crosstune.train.doctor.curve import Curve, Window
 from crosstune.train.doctor.diagnosis import Diagnosis
 from crosstune.train.doctor.facts import DataSigns, Plan
 from crosstune.train.doctor.thresholds import (
+    DEV_QUERIES,
     FLAT_SHARE,
     FLAT_SPREAD,
     LENGTH_ORDER,
@@ -123,10 +124,11 @@ def _did_not_learn(plan: Plan, seen: Curve) -> Diagnosis | None:
 
 def _labels_reversed(seen: Curve) -> Diagnosis | None:
     right = seen.end.mean("pairs_right")
-    on_dev = seen.evaluations[-1].get("eval_pairs_right") if seen.evaluations else None
     if right is None:
         return None
-    apart = on_dev is not None and on_dev <= REVERSED_PAIRS and right >= SEPARABLE_PAIRS
+    last = seen.evaluations[-1] if seen.evaluations else {}
+    on_dev, believed = last.get("eval_pairs_right"), last.get("eval_pairs_queries", 0) >= DEV_QUERIES
+    apart = believed and on_dev is not None and on_dev <= REVERSED_PAIRS and right >= SEPARABLE_PAIRS
     if right > REVERSED_PAIRS and not apart:
         return None
     return Diagnosis(
@@ -134,7 +136,11 @@ def _labels_reversed(seen: Curve) -> Diagnosis | None:
         "what is learned from the training labels is the opposite of what dev's labels say"
         if apart
         else "the model tells positives from negatives, and sets the positives below",
-        {"train_pairs_right": _short(right), "dev_pairs_right": _short(on_dev)},
+        {
+            "train_pairs_right": _short(right),
+            "dev_pairs_right": _short(on_dev),
+            "dev_queries": last.get("eval_pairs_queries"),
+        },
         "compare qrels/train.tsv with qrels/dev.tsv: a higher grade must mean more relevant in both; in "
         "converted files, positive and negative may have been taken for each other",
         {},
