@@ -1,0 +1,38 @@
+"""docs/helper.md: its code runs as it stands, and its commands' options exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from served import tiny_export
+
+TEXT = (Path(__file__).parents[2] / "docs" / "helper.md").read_text(encoding="utf-8")
+EXPORT = "runs/quickstart/export"
+
+
+def test_the_helpers_code_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    parts = TEXT.split("## In other people's pipelines")[0]
+    blocks = re.findall(r"```python\n(.*?)```", parts, flags=re.DOTALL)
+    assert len(blocks) == 4
+    code = "".join(blocks).replace(EXPORT, str(tiny_export()))
+    body = "".join(f"    {line}\n" for line in code.splitlines())
+    given = "document = 'read a value'; documents = ['close it', document]; pairs = [('open', 'it')]"
+    exec(f"import asyncio\n{given}\nasync def main():\n{body}asyncio.run(main())", {})
+    shown = capsys.readouterr().out
+    assert re.search(r"^\d of 2$", shown, flags=re.MULTILINE)
+    assert re.search(r"^read 0 4 -?\d", shown, flags=re.MULTILINE)
+
+
+def test_the_options_that_it_names_exist() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "crosstune.cli", "score", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    named = set(re.findall(r"--[a-z][a-z-]+", TEXT))
+    assert {"--pairs", "--keep", "--overwrite"} <= named
+    for option in named:
+        assert option in shown, option
