@@ -13,6 +13,7 @@ from crosstune.progress import say
 
 GAIN = 1.5
 """From this ratio of matrix products on, bf16 pays: a step does more than these."""
+ROUNDS = 20
 
 
 def use_bf16(precision: Literal["auto", "fp32", "bf16"], folder: Path) -> bool:
@@ -39,17 +40,16 @@ def _ratio() -> float:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_bf16_supported():
         return 0.0
-    fp32, bf16 = (_fastest(dtype, device) for dtype in (torch.float32, torch.bfloat16))
-    return fp32 / bf16
+    # In turns and the fastest of many: other work on the machine must not decide.
+    rounds = [[_seconds(dtype, device) for dtype in (torch.float32, torch.bfloat16)] for _ in range(ROUNDS)]
+    fp32, bf16 = map(min, zip(*rounds, strict=True))
+    return float(fp32 / bf16)
 
 
-def _fastest(dtype: torch.dtype, device: str) -> float:
+def _seconds(dtype: torch.dtype, device: str) -> float:
     left = torch.ones(256, 384, dtype=dtype, device=device)
     right = torch.ones(384, 1536, dtype=dtype, device=device)
-    seconds = []
-    for _ in range(4):  # the first one warms up
-        started = time.perf_counter()
-        product = left @ right
-        product.sum().item()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds[1:])
+    started = time.perf_counter()
+    product = left @ right
+    product.sum().item()
+    return time.perf_counter() - started
