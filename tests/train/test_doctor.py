@@ -39,7 +39,7 @@ def test_no_loss_has_a_diagnosis_when_it_learns(tmp_path: Path, loss: LossName) 
 
 def test_a_rate_too_high_collapses_and_is_stopped(tmp_path: Path) -> None:
     with pytest.raises(CheckFailed, match=r"(?s)constant and have no gradient.*learning_rate_too_high"):
-        run(tmp_path, marked_groups(64), learning_rate=0.3)
+        run(tmp_path, marked_groups(64), learning_rate=1.0)
     found = diagnoses(tmp_path / "train")
     assert list(found) == ["learning_rate_too_high"]
     evidence = found["learning_rate_too_high"].evidence
