@@ -156,13 +156,11 @@ class Pipeline:
                 collection.passages,
                 f"test with the {system} model, queries",
             )
-            write_run(out / self.folder.scores("test", system).name, scored.run, f"crosstune-{system}")
-            runs[system] = read_run(out / self.folder.scores("test", system).name)
+            runs[system] = self._kept(out, system, scored.run)
             milliseconds[system] = scored.milliseconds
         if (fusion := read_fusion_trial(self.folder.fusion).fusion) is not None:
             fused = fuse_run(fusion, runs["tuned"], runs["first_stage"])
-            write_run(out / self.folder.scores("test", "fused").name, fused, "crosstune-fused")
-            runs["fused"] = read_run(out / self.folder.scores("test", "fused").name)
+            runs["fused"] = self._kept(out, "fused", fused)
             milliseconds["fused"] = milliseconds["tuned"]
         groups = read_groups(self.folder.stage("mine"))
         evaluate(
@@ -177,6 +175,12 @@ class Pipeline:
             training_log=[row for _, row in read_jsonl(self.folder.train_log)],
             folder=out,
         )
+
+    def _kept(self, out: Path, system: str, run: Run) -> Run:
+        """The test run as its file holds it, so that others measure the same on the file."""
+        path = out / self.folder.scores("test", system).name
+        write_run(path, run, f"crosstune-{system}")
+        return read_run(path)
 
     def _test_qrels(self, collection: Collection) -> Qrels:
         """The judged test queries, or the seeded sample of them that the recipe asks for."""
