@@ -15,7 +15,7 @@ from crosstune.records import Collection, Group, Run
 from crosstune.train import resolve_model
 from crosstune.train.bi_encoder import BiEncoder, _also_positive, adapt, in_batch_loss
 from crosstune.train.precision import use_bf16
-from crosstune.train.teacher import _features, dev_lists, fit_weights, with_teacher_scores
+from crosstune.train.teacher import OwnVectors, _features, dev_lists, fit_weights
 from models import tiny_cross_encoder
 
 TEXTS = ["open a file", "close the socket of a server after use", "parse", "a " * 400]
@@ -36,16 +36,8 @@ def _group() -> Group:
 
 def _ask(folder: Path, base: Path, positive: str, kind: str = "base") -> list[Group]:
     collection, dev = _collection("how do I cook pasta", positive)
-    return with_teacher_scores(
-        [_group()],
-        collection,
-        dev,
-        base,
-        kind,  # type: ignore[arg-type]
-        bf16=False,
-        seed=1,
-        folder=folder,
-    )
+    own = OwnVectors(base, kind, folder, seed=1, bf16=False)  # type: ignore[arg-type]
+    return own.teach([_group()], collection, dev)
 
 
 def test_vectors_equal_those_of_sentence_transformers() -> None:

@@ -137,8 +137,10 @@ class Pipeline:
         from crosstune.data import read_groups
         from crosstune.evaluate import evaluate, find_leaks
         from crosstune.files import read_json, read_jsonl
+        from crosstune.models import has_ranking_head
         from crosstune.serve.pairs import LengthRule, PairEncoder
         from crosstune.train import fuse_run, load_cross_encoder, read_fusion_trial, resolve_model
+        from crosstune.train.bi_encoder import cosine_run
         from crosstune.train.scoring import score_run
 
         recipe, collection = self.recipe, self.collection()
@@ -148,14 +150,13 @@ class Pipeline:
         runs: dict[str, Run] = {"first_stage": {q: candidates.get(q, {}) for q in qrels}}
         milliseconds = {"first_stage": read_json(self.folder.retrieval)["milliseconds_per_query"]}
         for system, model in (("base", resolve_model(recipe.model)), ("tuned", self.folder.model)):
-            scored = score_run(
-                load_cross_encoder(model, rule, recipe.seed),
-                PairEncoder.from_folder(model, rule),
-                runs["first_stage"],
-                collection.queries,
-                collection.passages,
-                f"test with the {system} model, queries",
-            )
+            label = f"test with the {system} model"
+            texts = (runs["first_stage"], collection.queries, collection.passages)
+            if has_ranking_head(model):
+                network = load_cross_encoder(model, rule, recipe.seed)
+                scored = score_run(network, PairEncoder.from_folder(model, rule), *texts, f"{label}, queries")
+            else:
+                scored = cosine_run(model, *texts, f"{label}'s vectors")
             runs[system] = self._kept(out, system, scored.run)
             milliseconds[system] = scored.milliseconds
         if (fusion := read_fusion_trial(self.folder.fusion).fusion) is not None:

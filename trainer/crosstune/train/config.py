@@ -29,6 +29,11 @@ class TrainSettings(Settings):
         "adapted",
         description="whose vectors are learned first: the base's, or the base's after an adaptation",
     )
+    comparison: bool = Field(
+        True,
+        description="a base without a ranking head starts as a comparison of these vectors, where they rank "
+        "dev better than the first stage",
+    )
     epochs: float = Field(2.0, gt=0, le=100, description="passes over the groups")
     learning_rate: float = Field(1e-4, gt=0, le=1, description="peak rate of AdamW")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps with rising rate")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from crosstune.evaluate import dev_line, mean, per_query
 from crosstune.files import read_json, write_json
+from crosstune.models import has_ranking_head
 from crosstune.progress import say
 from crosstune.records import Collection, Qrels, Run
 from crosstune.train.doctor.dev_signs import DevSigns
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class DevVerdict:
     """`ndcg`: system -> nDCG@10 over the verdict's dev queries, `None` where it was not measured:
-    `first_stage`, `base` (when its head is trained), `tuned`, `fused` (cross-validated, when it was kept).
+    `first_stage`, `base` (see `DevJudge.base`), `tuned`, `fused` (cross-validated, when it was kept).
     `best`: the system with the highest; at a tie the earlier."""
 
     ndcg: dict[str, float | None]
@@ -74,17 +75,22 @@ class DevJudge:
         write_run(self._path(str(step)), run, "crosstune-dev")
         return self._signs.after(run)
 
-    def base(self, model: PreTrainedModel, headed: bool) -> float | None:
-        """nDCG@10 of the base before training on the verdict's queries, `None` when its head is fresh."""
-        if not headed:
-            say("  the base has no ranking head yet: it is not scored on dev, since it would rank at random")
-            return None
+    def base(self, model: PreTrainedModel, folder: Path) -> float:
+        """nDCG@10 on the verdict's queries of the base that was loaded from `folder`, before training: by its
+        head, or by the cosine of its vectors where it has none."""
         kept = self._folder / "base.json"
         if not kept.is_file():
             import torch
 
-            model.to("cuda" if torch.cuda.is_available() else "cpu")
-            write_json(kept, {MEASURE: self._mean(self._score(model, self._all))})
+            from crosstune.train.bi_encoder import cosine_run
+
+            if has_ranking_head(folder):
+                model.to("cuda" if torch.cuda.is_available() else "cpu")
+                run = self._score(model, self._all)
+            else:
+                queries, passages = self._collection.queries, self._collection.passages
+                run = cosine_run(folder, self._all, queries, passages, "dev by the base's vectors").run
+            write_json(kept, {MEASURE: self._mean(run)})
         return float(read_json(kept)[MEASURE])
 
     def logits(self, model: PreTrainedModel, name: str) -> Run:
@@ -94,7 +100,7 @@ class DevJudge:
         scored = self._score(model.eval(), more)
         return {query_id: kept.get(query_id, {}) for query_id in self.sample} | scored
 
-    def verdict(self, logits: Run, base: float | None) -> tuple[FusionTrial, DevVerdict]:
+    def verdict(self, logits: Run, base: float) -> tuple[FusionTrial, DevVerdict]:
         """What dev says of the tuned model's `logits`, alone and together with the first stage's scores."""
         trial = try_fusion(self._qrels, logits, self._candidates, self._seed)
         ndcg = {

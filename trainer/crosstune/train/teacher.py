@@ -9,7 +9,7 @@ teaches itself).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,71 +39,69 @@ class Teacher:
     scores: list[list[float]] | None
 
 
-def with_teacher_scores(
-    groups: Sequence[Group],
-    collection: Collection,
-    dev: Run,
-    base: Path,
-    kind: Literal["base", "adapted"],
-    *,
-    bf16: bool,
-    seed: int,
-    folder: Path,
-) -> list[Group]:
-    """The groups with `teacher_scores`: logits from the base's cosine and the first stage's score.
+@dataclasses.dataclass(frozen=True)
+class OwnVectors:
+    """The vectors of `base`, or (`kind` adapted) of `base` after an adaptation to the groups' positives, as
+    the teacher of the cross-encoder that is trained in `folder`.
 
-    The two are weighed by the likelihood of the positives among the dev candidates, which an adapted base has
-    not seen, so the logits are as sharp as the data bear out. The groups come back as they were unless the
-    teacher ranks dev better than the first stage. `teacher.json` in `folder` keeps the outcome: an
-    interrupted training does not ask again.
+    `start`, where there is one, is called with the vectors and the groups that they have scored.
     """
-    path = folder / "teacher.json"
-    if not path.exists():
-        teacher = _ask(groups, collection, dev, base, kind, bf16, seed, folder)
-        write_json(path, dataclasses.asdict(teacher))
-    teacher = Teacher(**read_json(path))
-    say(
-        f"  dev nDCG@10 {teacher.dev_ndcg:.4f} by {teacher.cosine_weight:.1f} x the {kind} vectors' cosine + "
-        f"{teacher.first_stage_weight:.2f} x the first stage, {teacher.dev_ndcg_of_first_stage:.4f} by the "
-        f"first stage: {'nothing to distil' if teacher.scores is None else 'distilled'}"
-    )
-    if teacher.scores is None:
-        return list(groups)
+
+    base: Path
+    kind: Literal["base", "adapted"]
+    folder: Path
+    seed: int
+    bf16: bool
+    start: Callable[[BiEncoder, Sequence[Group]], None] | None = None
+
+    def teach(self, groups: Sequence[Group], collection: Collection, dev: Run) -> list[Group]:
+        """The groups with `teacher_scores`: logits from the base's cosine and the first stage's score.
+
+        The two are weighed by the likelihood of the positives among the dev candidates, which an adapted base
+        has not seen, so the logits are as sharp as the data bear out. The groups come back as they were
+        unless the teacher ranks dev better than the first stage. `teacher.json` in `folder` keeps the
+        outcome: an interrupted training does not ask again.
+        """
+        path = self.folder / "teacher.json"
+        if not path.exists():
+            write_json(path, dataclasses.asdict(self._ask(groups, collection, dev)))
+        teacher = Teacher(**read_json(path))
+        say(
+            f"  dev nDCG@10 {teacher.dev_ndcg:.4f} by {teacher.cosine_weight:.1f} x the {self.kind} vectors' "
+            f"cosine + {teacher.first_stage_weight:.2f} x the first stage, "
+            f"{teacher.dev_ndcg_of_first_stage:.4f} by the first stage: "
+            f"{'nothing to distil' if teacher.scores is None else 'distilled'}"
+        )
+        return list(groups) if teacher.scores is None else _scored(groups, teacher.scores)
+
+    def _ask(self, groups: Sequence[Group], collection: Collection, dev: Run) -> Teacher:
+        from crosstune.train.bi_encoder import BiEncoder, adapt
+
+        encoder = BiEncoder(self.base)
+        if self.kind == "adapted":
+            adapt(encoder, groups, self.bf16, self.seed, self.folder / "adapt")
+        lists = dev_lists(collection, dev)
+        features, mask = _features(lists, encoder, "dev vectors")
+        weights = fit_weights(features, _positives(lists, mask), mask)
+        ranked = {
+            group.query_id: dict(zip(group.doc_ids, row.tolist(), strict=False))
+            for group, row in zip(lists, features @ weights, strict=True)
+        }
+        qrels = {query_id: collection.qrels["dev"][query_id] for query_id in dev}
+        ndcg, of_first_stage = (mean(per_query(qrels, run, ["nDCG@10"])["nDCG@10"]) for run in (ranked, dev))
+        scores = None
+        if ndcg > of_first_stage:
+            rows = _features(groups, encoder, "train vectors")[0] @ weights
+            scores = [row[: len(group.docs)].tolist() for group, row in zip(groups, rows, strict=True)]
+            if self.start is not None:
+                self.start(encoder, _scored(groups, scores))
+        return Teacher(float(weights[0]), float(weights[1]), ndcg, of_first_stage, scores)
+
+
+def _scored(groups: Sequence[Group], scores: Sequence[Sequence[float]]) -> list[Group]:
     return [
-        dataclasses.replace(group, teacher_scores=[*row])
-        for group, row in zip(groups, teacher.scores, strict=True)
+        dataclasses.replace(group, teacher_scores=[*row]) for group, row in zip(groups, scores, strict=True)
     ]
-
-
-def _ask(
-    groups: Sequence[Group],
-    collection: Collection,
-    dev: Run,
-    base: Path,
-    kind: Literal["base", "adapted"],
-    bf16: bool,
-    seed: int,
-    folder: Path,
-) -> Teacher:
-    from crosstune.train.bi_encoder import BiEncoder, adapt
-
-    encoder = BiEncoder(base)
-    if kind == "adapted":
-        adapt(encoder, groups, bf16, seed, folder / "adapt")
-    lists = dev_lists(collection, dev)
-    features, mask = _features(lists, encoder, "dev vectors")
-    weights = fit_weights(features, _positives(lists, mask), mask)
-    ranked = {
-        group.query_id: dict(zip(group.doc_ids, row.tolist(), strict=False))
-        for group, row in zip(lists, features @ weights, strict=True)
-    }
-    qrels = {query_id: collection.qrels["dev"][query_id] for query_id in dev}
-    ndcg, of_first_stage = (mean(per_query(qrels, run, ["nDCG@10"])["nDCG@10"]) for run in (ranked, dev))
-    scores = None
-    if ndcg > of_first_stage:
-        rows = _features(groups, encoder, "train vectors")[0] @ weights
-        scores = [row[: len(group.docs)].tolist() for group, row in zip(groups, rows, strict=True)]
-    return Teacher(float(weights[0]), float(weights[1]), ndcg, of_first_stage, scores)
 
 
 def dev_lists(collection: Collection, dev: Run) -> list[Group]:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from crosstune.errors import InputError, MissingExtra
 from crosstune.files import replace_folder, write_json
-from crosstune.models import has_ranking_head, resolve_model
+from crosstune.models import resolve_model
 from crosstune.progress import say
 from crosstune.records import Collection, Group, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
 from crosstune.train.config import TrainSettings
-from crosstune.train.dev import DevJudge
+from crosstune.train.dev import DevJudge, DevVerdict
 from crosstune.train.doctor.facts import look_at, plan
 from crosstune.train.fusion import MEASURE
 from crosstune.train.group_check import check_labels, check_targets
@@ -31,6 +31,8 @@ from crosstune.trec import write_run
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainingArguments
+
+    from crosstune.train.loop import GroupTrainer
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,12 @@ def train(
     from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
     from crosstune.train.batching import GroupCollator, TokenizedGroups
-    from crosstune.train.callbacks import CompleteMark, JsonlLog, StepProgress, last_complete
+    from crosstune.train.callbacks import CompleteMark, JsonlLog, StepProgress
     from crosstune.train.doctor.watch import Doctor
     from crosstune.train.loop import GroupTrainer
     from crosstune.train.losses import chosen_loss
     from crosstune.train.precision import use_bf16
-    from crosstune.train.teacher import with_teacher_scores
+    from crosstune.train.start import begin
 
     check_labels(groups, settings.loss)
     if settings.wandb and importlib.util.find_spec("wandb") is None:
@@ -91,14 +93,21 @@ def train(
     encoder = PairEncoder.from_folder(base, rule)
     judge = DevJudge(collection, dev_candidates, settings, encoder, seed, folder / "dev")
     network = load_cross_encoder(base, rule, seed)
-    of_base = judge.base(network, has_ranking_head(base))
-    _set_dropout(network, settings.dropout)
+    of_base = judge.base(network, base)
     bf16 = use_bf16(settings.precision, folder)
-    # The scores of a teacher that mining was told to hand on come before those of the base.
-    if settings.teacher != "none" and all(None in group.teacher_scores for group in groups):
-        groups = with_teacher_scores(
-            groups, collection, judge.sample, base, settings.teacher, bf16=bf16, seed=seed, folder=folder
-        )
+    network, groups = begin(
+        network,
+        base,
+        groups,
+        collection,
+        judge.sample,
+        encoder,
+        settings,
+        bf16=bf16,
+        seed=seed,
+        folder=folder,
+    )
+    _set_dropout(network, settings.dropout)
     check_targets(groups, settings.loss)
     data = TokenizedGroups(groups, encoder)
     cuts = data.cuts()
@@ -110,6 +119,7 @@ def train(
 
     checkpoints = folder / "checkpoints"
     arguments = _arguments(settings, len(groups), bf16, seed, checkpoints)
+    arguments.eval_on_start = (folder / "start").is_dir()
     doctor = Doctor(plan(settings, arguments), look_at(groups, data), folder)
     trainer = GroupTrainer(
         model=network,
@@ -132,37 +142,65 @@ def train(
         signs=doctor.signs,
     )
     trainer.remove_callback(PrinterCallback)  # its lines would mix with results on standard output
-    checkpoint = last_complete(checkpoints)
-    if checkpoint:
-        say(f"  continuing from {checkpoint.name} of an interrupted training")
     set_seed(seed)
     with disk_errors(checkpoints), doctor.watching():
-        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-
+        seconds = _run(trainer, checkpoints)
     if settings.wandb:
         import wandb
 
         wandb.finish()
-    _save(trainer.model, base, folder)
-    logits = judge.logits(trainer.model, str(trainer.state.best_global_step))
-    write_run(folder / "dev.tuned.trec", logits, "crosstune-tuned")
-    trial, verdict = judge.verdict(logits, of_base)
-    write_json(folder / "fusion.json", dataclasses.asdict(trial))
+    model, best_step, best_ndcg = _best(trainer, folder, rule, seed)
+    _save(model, base, folder)
+    verdict = _verdict(judge, model, best_step, of_base, folder)
     summary = TrainSummary(
-        best_dev_ndcg=float(trainer.state.best_metric or 0.0),
+        best_dev_ndcg=best_ndcg,
         dev=verdict.ndcg,
         best_on_dev=verdict.best,
-        best_step=int(trainer.state.best_global_step or 0),
+        best_step=best_step,
         steps=int(trainer.state.global_step),
         groups=len(groups),
-        seconds=round(float(result.metrics["train_runtime"]), 1),
+        seconds=seconds,
         diagnoses=[diagnosis.name for diagnosis in doctor.verdict()],
         **dataclasses.asdict(cuts),
     )
     write_json(folder / "train.json", dataclasses.asdict(summary))
-    for name in ("checkpoints", "dev", "adapt"):
-        shutil.rmtree(folder / name, ignore_errors=name == "adapt")
+    for name in ("checkpoints", "dev", "adapt", "start"):
+        shutil.rmtree(folder / name, ignore_errors=name in ("adapt", "start"))
     return summary
+
+
+def _run(trainer: GroupTrainer, checkpoints: Path) -> float:
+    """Trains, from the last whole checkpoint where there is one; returns the seconds that it took."""
+    from crosstune.train.callbacks import last_complete
+
+    checkpoint = last_complete(checkpoints)
+    if checkpoint:
+        say(f"  continuing from {checkpoint.name} of an interrupted training")
+        trainer.args.eval_on_start = False
+    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return round(float(result.metrics["train_runtime"]), 1)
+
+
+def _best(
+    trainer: GroupTrainer, folder: Path, rule: LengthRule, seed: int
+) -> tuple[PreTrainedModel, int, float]:
+    """The model that ranks the sampled dev queries best (at a tie the earlier), its step, 0 for what training
+    started from, and its nDCG@10."""
+    key = f"eval_{MEASURE}"
+    at_start = [row[key] for row in trainer.state.log_history if row["step"] == 0 and key in row]
+    best = float(trainer.state.best_metric or 0.0)
+    if at_start and at_start[0] >= best:
+        say(f"  dev nDCG@10 was {at_start[0]:.4f} at the start, {best:.4f} at best since: the start is kept")
+        return load_cross_encoder(folder / "start", rule, seed).to(trainer.args.device), 0, at_start[0]
+    return trainer.model, int(trainer.state.best_global_step or 0), best
+
+
+def _verdict(judge: DevJudge, model: PreTrainedModel, step: int, of_base: float, folder: Path) -> DevVerdict:
+    logits = judge.logits(model, str(step))
+    write_run(folder / "dev.tuned.trec", logits, "crosstune-tuned")
+    trial, verdict = judge.verdict(logits, of_base)
+    write_json(folder / "fusion.json", dataclasses.asdict(trial))
+    return verdict
 
 
 def _set_dropout(model: PreTrainedModel, share: float) -> None:

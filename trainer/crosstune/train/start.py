@@ -1,0 +1,68 @@
+"""What a training starts from: a base or the comparison of its vectors, and the groups that it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crosstune.files import replace_folder
+from crosstune.models import has_ranking_head
+from crosstune.progress import say
+from crosstune.records import Collection, Group, Run
+from crosstune.train.comparison import can_compare, start_as_comparison
+from crosstune.train.config import TrainSettings
+from crosstune.train.model import load_cross_encoder
+from crosstune.train.teacher import OwnVectors
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from crosstune.serve.pairs import PairEncoder
+    from crosstune.train.bi_encoder import BiEncoder
+
+
+def begin(
+    network: PreTrainedModel,
+    base: Path,
+    groups: Sequence[Group],
+    collection: Collection,
+    dev: Run,
+    encoder: PairEncoder,
+    settings: TrainSettings,
+    *,
+    bf16: bool,
+    seed: int,
+    folder: Path,
+) -> tuple[PreTrainedModel, list[Group]]:
+    """The network to train and the groups to train it on.
+
+    `network` is what was loaded from `base`. Where its vectors rank dev better than the first stage, the
+    groups get their scores, and a base without a ranking head starts as their comparison; that is kept as
+    `start` in `folder`, so that an interrupted training builds it once.
+    """
+    start = folder / "start"
+    # The scores of a teacher that mining was told to hand on come before those of the base.
+    if settings.teacher != "none" and all(None in group.teacher_scores for group in groups):
+        compare = settings.comparison and not has_ranking_head(base) and can_compare(network.config)
+        build = partial(_build, start, network, encoder, seed) if compare else None
+        own = OwnVectors(base, settings.teacher, folder, seed, bf16, build)
+        groups = own.teach(groups, collection, dev)
+    if start.is_dir():
+        network = load_cross_encoder(start, encoder.rule, seed)
+        say(f"  it starts as a comparison of the vectors: {network.config.num_hidden_layers} layers")
+    return network, list(groups)
+
+
+def _build(
+    start: Path,
+    network: PreTrainedModel,
+    encoder: PairEncoder,
+    seed: int,
+    vectors: BiEncoder,
+    taught: Sequence[Group],
+) -> None:
+    start_as_comparison(network, vectors, encoder, taught, seed)
+    network.save_pretrained(start.with_suffix(".partial"))
+    replace_folder(start.with_suffix(".partial"), start)
