@@ -35,7 +35,13 @@ class TrainSettings(Settings):
         "dev better than the first stage",
     )
     epochs: float = Field(2.0, gt=0, le=100, description="passes over the groups")
-    learning_rate: float = Field(1e-4, gt=0, le=1, description="peak rate of AdamW")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="peak rate of AdamW; when null 2e-5 for a model that ranks before training (by a head or "
+        "as a comparison), 1e-4 for a fresh head",
+    )
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps with rising rate")
     weight_decay: float = Field(0.01, ge=0, le=1, description="decoupled, not on biases and norms")
     max_grad_norm: float = Field(

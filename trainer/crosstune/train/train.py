@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from crosstune.errors import InputError, MissingExtra
 from crosstune.files import replace_folder, write_json
-from crosstune.models import resolve_model
+from crosstune.models import has_ranking_head, resolve_model
 from crosstune.progress import say
 from crosstune.records import Collection, Group, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainingArguments
 
     from crosstune.train.loop import GroupTrainer
+
+USUAL_RATE, FRESH_RATE = 2e-5, 1e-4
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,10 @@ def train(
     )
 
     checkpoints = folder / "checkpoints"
-    arguments = _arguments(settings, len(groups), bf16, seed, checkpoints)
-    arguments.eval_on_start = (folder / "start").is_dir()
+    compares = (folder / "start").is_dir()
+    rate = settings.learning_rate or (USUAL_RATE if compares or has_ranking_head(base) else FRESH_RATE)
+    arguments = _arguments(settings, rate, len(groups), bf16, seed, checkpoints)
+    arguments.eval_on_start = compares
     doctor = Doctor(plan(settings, arguments), look_at(groups, data), folder)
     trainer = GroupTrainer(
         model=network,
@@ -212,7 +216,7 @@ def _set_dropout(model: PreTrainedModel, share: float) -> None:
 
 
 def _arguments(
-    settings: TrainSettings, groups: int, bf16: bool, seed: int, checkpoints: Path
+    settings: TrainSettings, rate: float, groups: int, bf16: bool, seed: int, checkpoints: Path
 ) -> TrainingArguments:
     import torch
     from transformers import TrainingArguments
@@ -223,7 +227,7 @@ def _arguments(
     return TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=steps,
-        learning_rate=settings.learning_rate,
+        learning_rate=rate,
         warmup_steps=math.ceil(settings.warmup * steps),
         lr_scheduler_type="linear",
         weight_decay=settings.weight_decay,

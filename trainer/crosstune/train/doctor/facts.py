@@ -60,7 +60,7 @@ def plan(settings: TrainSettings, arguments: TrainingArguments) -> Plan:
     return Plan(
         settings.loss,
         settings.teacher,
-        settings.learning_rate,
+        float(arguments.learning_rate),
         settings.epochs,
         settings.groups_per_step,
         settings.max_tokens,
