@@ -26,8 +26,8 @@ INSIDE = 0.5
 """Weight into the feed-forward: keeps most sums where gelu(x) + gelu(-x) is near a square."""
 PRODUCT = 0.14
 RESULT, REST = 0.3, 0.1
-"""Weight of the last norm for the sum of products and for all else: what is new starts quiet, so that the first
-steps of the optimiser, which are of one size for all weights, do not drown the comparison."""
+"""Weight of the last norm for the sum of products and for all else: what is new starts quiet, so that the
+optimiser's first steps, of one size for all weights, do not drown the comparison."""
 POOLED = 1.0
 LOGIT = 3.0
 NOISE = 0.002
