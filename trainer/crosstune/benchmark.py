@@ -229,7 +229,7 @@ def _write(
     path = request.write_run
     for label, run in runs.items():
         if request.out is not None:
-            write_evaluation(request.out, metrics, values, qrels, run)  # type: ignore[arg-type]
+            write_evaluation(request.out, metrics, values, qrels, run)
         if path is not None:
             write_run(path / f"{_file_name(label)}.trec" if len(runs) > 1 else path, run, "crosstune")
 
