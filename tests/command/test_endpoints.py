@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -162,6 +166,31 @@ def test_only_what_is_new_is_asked_again(files: Path, crosstune: Crosstune) -> N
     kept = b"".join(path.read_bytes() for path in (files / "cache").rglob("*") if path.is_file())
     assert len(kept) > 1000
     assert KEY.encode() not in kept + (stopped.err + done.err + done.out).encode()
+
+
+def test_ctrl_c_keeps_what_was_answered(files: Path, crosstune: Crosstune) -> None:
+    def slow(number: int, request: dict[str, Any]) -> Reply:
+        return Reply(body=results(rows(request)).body, wait=0.0 if number < 4 else 30.0)
+
+    with unruly(slow) as service:
+        words = _words(service.url, "infinity", "--concurrency", 2, "--json")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "crosstune.cli", *map(str, words)],
+            cwd=files,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while len(service.asked) < 5 and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=25)
+        assert process.returncode == 130, said
+        assert "stopped; the same command goes on from here" in said
+        service.answer = lambda number, request: results(rows(request))
+        done = crosstune(*words)
+        assert done.code == 0, done.err
+        (figures,) = json.loads(done.out)["rerankers"].values()
+        assert (figures["requests"], figures["kept"]) == (10, 3)
 
 
 def test_attempts_wait_as_long_as_they_are_told(files: Path, crosstune: Crosstune) -> None:

@@ -32,7 +32,9 @@ def test_addresses(given: str, style: str, expected: str) -> None:
     assert address(given, STYLES[style]) == expected
 
 
-@pytest.mark.parametrize("given", ["api.example.org", "ftp://host/rerank", "http:///rerank", ""])
+@pytest.mark.parametrize(
+    "given", ["api.example.org", "ftp://host/rerank", "http:///rerank", "", "http://h:99999", "http://[::1"]
+)
 def test_what_is_no_address(given: str) -> None:
     with pytest.raises(InputError, match="http:// or https:// and a host were expected"):
         address(given, STYLES["tei"])

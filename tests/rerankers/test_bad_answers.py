@@ -60,6 +60,8 @@ BAD: dict[str, tuple[Answer, str]] = {
     "NaN": (_with_score(float("nan")), "found a score that is NaN; expected finite numbers"),
     "infinite": (_with_score(float("-inf")), "found a score that is -Infinity; expected finite numbers"),
     "too large": (_with_score(1e300), "found the score 1e+300 for index 1; expected a finite"),
+    "huge": (_with_score(10**400), "for index 1; expected a finite number that 32 bits hold"),
+    "beyond all": (lambda *_: Reply(body="9" * 5000), "expected JSON"),
     "result without a score": (
         changed(lambda found: [{"index": 0}]),
         "found result 0 as an object with 'index'; expected \"index\" and \"relevance_score\" in each",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -25,7 +24,7 @@ def read_json(body: bytes, media_type: str) -> Any:
     """The JSON of a body. Raises `BadAnswer` for other text, and for NaN or Infinity, which are no JSON."""
     try:
         return json.loads(body.decode("utf-8"), parse_constant=_no_constant)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         kind = media_type or "no content type"
         raise BadAnswer(
             f"{kind} that begins with {excerpt(body)!r}", "JSON: a proxy's or login page, or another path?"
@@ -75,8 +74,10 @@ def by_index(pairs: Sequence[tuple[Any, Any]], count: int) -> list[float]:
 def _finite(index: int, score: Any) -> float:
     if isinstance(score, bool) or not isinstance(score, int | float):
         raise BadAnswer(f"the score {score!r} ({type(score).__name__}) for index {index}", "a number")
-    if not math.isfinite(score) or abs(score) > LARGEST:
-        raise BadAnswer(f"the score {score} for index {index}", "a finite number that 32 bits hold")
+    if not abs(score) <= LARGEST:  # nor is NaN
+        raise BadAnswer(
+            f"the score {str(score)[:SHOWN]} for index {index}", "a finite number that 32 bits hold"
+        )
     return float(score)
 
 

@@ -26,7 +26,9 @@ def rerank_by_endpoint(settings: EndpointSettings, jobs: Sequence[Job], load: Lo
 
         async def work() -> Reranked:
             # Redirections are not followed: the key would go to another host.
-            async with httpx.AsyncClient(timeout=load.timeout_seconds, follow_redirects=False) as client:
+            limits = httpx.Limits(max_connections=load.concurrency)
+            client = httpx.AsyncClient(timeout=load.timeout_seconds, limits=limits, follow_redirects=False)
+            async with client:
                 poster = Poster(
                     client,
                     settings.url,

@@ -118,6 +118,8 @@ class Poster:
             raise _Passing(f"no whole answer within {self.timeout_seconds:g} s") from None
         except httpx.TransportError as error:
             raise _Passing(f"a broken connection ({error or type(error).__name__})") from None
+        except httpx.InvalidURL as error:
+            raise Refused(f"no address ({error})", "check the address") from None
         except httpx.DecodingError as error:
             raise Refused(
                 f"a body that cannot be unpacked ({error})", "the endpoint or a proxy is at fault"

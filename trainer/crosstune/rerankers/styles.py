@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from crosstune.errors import InputError
 
@@ -72,8 +72,8 @@ def address(given: str, style: Style) -> str:
 
     Raises `InputError` for what is no HTTP address, or one with a name and password in it.
     """
-    parts = urlsplit(given)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    parts = _parts(given)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError(f"--endpoint {_without_login(given)}: http:// or https:// and a host were expected")
     if "@" in parts.netloc:
         raise InputError(
@@ -85,6 +85,14 @@ def address(given: str, style: Style) -> str:
         version, _, _ = style.path.rpartition("/")
         path += style.path.removeprefix(version) if version and path.endswith(version) else style.path
     return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+
+
+def _parts(given: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(given)
+        return parts if parts.port != 0 else None
+    except ValueError:  # of brackets, and of a port that is no number up to 65535
+        return None
 
 
 def shown(url: str) -> str:
