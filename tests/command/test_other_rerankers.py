@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import Crosstune, write_collection
 
+from crosstune.cli import main
 from crosstune.evaluate.measures import in_order
 from crosstune.records import ranking
 from crosstune.serve import Reranker
@@ -121,11 +122,17 @@ TEI = ["--endpoint", "http://h", "--style", "tei"]
     ],
 )  # fmt: skip
 def test_words_that_cannot_be_followed(
-    files: Path, crosstune: Crosstune, words: list[str], message: str
+    files: Path,
+    words: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = crosstune("evaluate", "first.trec", *words)
-    assert done.code == 2
-    assert message in done.err
+    monkeypatch.chdir(files)
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "first.trec", *words])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_document_without_a_text_is_named_before_anybody_is_asked(
