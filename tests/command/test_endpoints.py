@@ -228,4 +228,4 @@ def test_a_good_service_finds_the_positives(files: Path, crosstune: Crosstune) -
     for query_id, scores in read_run(files / "run.trec").items():
         shared = [len(set(queries[query_id].split()) & set(corpus[doc].split())) for doc in ranking(scores)]
         assert shared == sorted(shared, reverse=True)
-        assert shared[0] == 3
+        assert shared[0] == len(set(queries[query_id].split())) - 1  # all but its number
