@@ -17,6 +17,25 @@ from crosstune.commands.options import (
     ResamplesOption,
     SeedOption,
 )
+from crosstune.commands.rerank_options import (
+    AttemptsOption,
+    CollectionOption,
+    ConcurrencyOption,
+    CorpusOption,
+    EndpointOption,
+    FreshOption,
+    KeyOption,
+    ModelOption,
+    PriceOption,
+    RateOption,
+    RerankerOption,
+    SizeOption,
+    SplitOption,
+    StyleOption,
+    TimeoutOption,
+    TokenPriceOption,
+    WriteRunOption,
+)
 
 KEYS_HELP = "For a recipe: overrides, for example evaluate.resamples=1000 run_dir=runs/mine."
 
@@ -60,16 +79,47 @@ def evaluate(
     seed: SeedOption = 13,
     resamples: ResamplesOption = 10_000,
     as_json: JsonOption = False,
+    endpoint: EndpointOption = None,
+    style: StyleOption = None,
+    model: ModelOption = None,
+    api_key_env: KeyOption = None,
+    reranker: RerankerOption = None,
+    collection: CollectionOption = None,
+    split: SplitOption = None,
+    corpus: CorpusOption = None,
+    price_per_1000: PriceOption = None,
+    price_per_million_tokens: TokenPriceOption = None,
+    concurrency: ConcurrencyOption = None,
+    requests_per_minute: RateOption = None,
+    documents_per_request: SizeOption = None,
+    timeout_seconds: TimeoutOption = None,
+    attempts: AttemptsOption = None,
+    fresh: FreshOption = False,
+    write_run: WriteRunOption = None,
 ) -> None:
     """Evaluate a run against judgements, or do the evaluation of a recipe.
 
-    What the first argument is decides: a recipe's stage is run; a run (folder or TREC file) is measured.
+    What the first argument is decides: a recipe's stage is run; a run (folder or TREC file) is measured. With
+    --endpoint or --reranker, the candidates of a TREC run are reranked by others and measured side by side.
     """
     given = {
         "--qrels": qrels, "--measure": measure, "--relevant-from": relevant_from,
         "--first-stage": first_stage, "--queries": queries, "--by": by, "--depth": depth,
         "--msmarco": msmarco, "--out": out,
     }  # fmt: skip
+    others = {
+        "--style": style, "--model": model, "--api-key-env": api_key_env, "--collection": collection,
+        "--split": split, "--corpus": corpus, "--price-per-1000": price_per_1000,
+        "--price-per-million-tokens": price_per_million_tokens, "--concurrency": concurrency,
+        "--requests-per-minute": requests_per_minute, "--documents-per-request": documents_per_request,
+        "--timeout-seconds": timeout_seconds, "--attempts": attempts, "--fresh": fresh,
+        "--write-run": write_run,
+    }  # fmt: skip
+    if endpoint or reranker:
+        words = {**given, **others, "--endpoint": endpoint, "--reranker": reranker}
+        _benchmark(target, overrides or [], words, (seed, resamples), as_json)
+        return
+    _check_alone(others)
     if _is_recipe(target, overrides or []):
         _run_stage(target, overrides or [], given, as_json)
         return
@@ -83,6 +133,37 @@ def evaluate(
         tuple(depth or ()), out, seed, resamples,
     )  # fmt: skip
     _show(assessment.evaluate_run(request), as_json)
+
+
+def _check_alone(others: dict[str, Any]) -> None:
+    from crosstune.errors import InputError
+
+    names = [name for name, value in others.items() if value]
+    if names:
+        raise InputError(
+            f"{', '.join(names)}: belongs to a benchmark; name whom to ask with --endpoint or --reranker"
+        )
+
+
+def _benchmark(
+    target: str, overrides: list[str], given: dict[str, Any], chance: tuple[int, int], as_json: bool
+) -> None:
+    from crosstune.benchmark import benchmark
+    from crosstune.benchmark_table import render_benchmark
+    from crosstune.commands.rerank_options import benchmark_request
+    from crosstune.errors import InputError
+    from crosstune.progress import say
+
+    foreign = [name for name in ("--by", "--first-stage", "--msmarco") if given[name]]
+    if overrides or foreign:
+        raise InputError(
+            f"{', '.join([*overrides, *foreign])}: --endpoint and --reranker take the candidates of a TREC "
+            "run alone; leave it out"
+        )
+    metrics = benchmark(benchmark_request(Path(target), given, *chance))
+    typer.echo(json.dumps(metrics, ensure_ascii=False) if as_json else render_benchmark(metrics))
+    for note in metrics["notes"]:
+        say(f"note: {note}")
 
 
 def _is_recipe(target: str, overrides: list[str]) -> bool:

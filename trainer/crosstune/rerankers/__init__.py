@@ -1,0 +1,1 @@
+"""Other people's rerankers: HTTP endpoints and libraries, asked for scores and never trusted to be right."""
