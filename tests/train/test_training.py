@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
 from transformers import AutoModelForSequenceClassification
 
 from crosstune.errors import CheckFailed, InputError
@@ -21,6 +22,7 @@ from crosstune.train.batching import GroupCollator, TokenizedGroups
 from crosstune.train.loss_kinds import KINDS, LossName
 from crosstune.train.losses import LOSSES, Lists
 from crosstune.train.scoring import score_pairs
+from crosstune.train.start import begin
 from crosstune.trec import read_run
 from models import tiny_cross_encoder
 
@@ -112,18 +114,72 @@ def test_dev_is_scored_with_the_saved_model_and_told_by_system(tmp_path: Path) -
     assert not (out / "dev").exists()
 
 
-def test_a_base_without_a_ranking_head_is_not_scored(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    headless = tiny_cross_encoder(tmp_path / "base")
-    AutoModelForSequenceClassification.from_pretrained(headless).bert.save_pretrained(headless)
-    groups = _groups(8)
-    collection, run = _collection(groups)
+def _headless(folder: Path) -> Path:
+    base = tiny_cross_encoder(folder)
+    AutoModelForSequenceClassification.from_pretrained(base).bert.save_pretrained(base)
+    return base
+
+
+def _positives_last(groups: list[Group]) -> Run:
+    return {g.query_id: {doc: float(place) for place, doc in enumerate(g.doc_ids)} for g in groups}
+
+
+def test_a_base_without_a_ranking_head_is_scored_by_its_vectors(tmp_path: Path) -> None:
+    base, groups = _headless(tmp_path / "base"), _groups(8)
+    collection, _ = _collection(groups)
     out = tmp_path / "out"
     out.mkdir()
-    summary = train(groups, collection, run, str(headless), _settings(), 5, out)
-    assert summary.dev["base"] is None
-    assert "the base has no ranking head yet" in capsys.readouterr().err
+    summary = train(groups, collection, _positives_last(groups), str(base), _settings(), 5, out)
+    peer = SentenceTransformer(str(base), device="cpu")
+    run = {}
+    for group in groups:
+        vectors = peer.encode([group.query, *group.docs], normalize_embeddings=True)
+        run[group.query_id] = dict(zip(group.doc_ids, (vectors[1:] @ vectors[0]).tolist(), strict=True))
+    by_hand = per_query(collection.qrels["dev"], run, ["nDCG@10"])["nDCG@10"]
+    assert summary.dev["base"] == pytest.approx(sum(by_hand.values()) / 8)
+
+
+def test_a_start_that_training_makes_worse_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, groups = _headless(tmp_path / "base"), _groups(24)
+    collection, _ = _collection(groups)
+    out = tmp_path / "out"
+    out.mkdir()
+    settings = _settings(learning_rate=0.5, teacher="base")
+    summary = train(groups, collection, _positives_last(groups), str(base), settings, 5, out)
+    assert summary.best_step == 0
+    assert "the start is kept" in capsys.readouterr().err
+    log = [json.loads(line) for line in (out / "train_log.jsonl").read_text().splitlines()]
+    values = {row["step"]: row["eval_nDCG@10"] for row in log if "eval_nDCG@10" in row}
+    assert summary.best_dev_ndcg == values[0] >= max(values.values())
+    assert json.loads((out / "model" / "config.json").read_text())["num_hidden_layers"] == 3
+    model, encoder = load_cross_encoder(out / "model", RULE, 0), PairEncoder.from_folder(out / "model", RULE)
+    logits = read_run(out / "dev.tuned.trec")
+    first = groups[0]
+    expected = score_pairs(model, encoder, [(first.query, doc) for doc in first.docs])
+    assert [logits[first.query_id][doc_id] for doc_id in first.doc_ids] == pytest.approx(expected, abs=1e-4)
+    assert not (out / "start").exists()
+
+
+def test_an_interrupted_training_finds_its_start_again(tmp_path: Path) -> None:
+    """The second call could not build one: the base's weights are other ones."""
+    groups, rule = _groups(24), RULE
+    collection, run = _collection(groups)[0], _positives_last(groups)
+
+    def start(base: Path) -> dict[str, torch.Tensor]:
+        encoder = PairEncoder.from_folder(base, rule)
+        network, taught = begin(
+            load_cross_encoder(base, rule, 5), base, groups, collection, run, encoder,
+            _settings(teacher="base"), bf16=False, seed=5, folder=tmp_path,
+        )  # fmt: skip
+        assert None not in taught[0].teacher_scores
+        return network.state_dict()
+
+    first = start(_headless(tmp_path / "base"))
+    again = start(tiny_cross_encoder(tmp_path / "other", seed=3))
+    assert first.keys() == again.keys()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
 
 
 def test_eight_groups_at_once_equal_eight_times_one(tmp_path: Path) -> None:
