@@ -111,7 +111,8 @@ def test_what_a_budget_does_not_reach_is_not_above_a_threshold(tmp_path: Path) -
         len(many) - hurried.scored
     )
     assert hurried.scored < len(many)
-    assert len(above) == above.scored
+    assert len(above) == above.scored < len(many)
+    assert len(reranker.rank(QUERY, DOCUMENTS, budget_ms=1e6, above_threshold=True)) == len(DOCUMENTS)
 
 
 def test_ties_of_an_isotonic_curve_keep_the_order_of_the_logits(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,33 +55,61 @@ def find_threshold(
     pairs of dev. `probabilities`: of the calibration that is saved; it never falls, so that it is the order
     of the values that decides."""
     cuts = _Cuts(probabilities, pairs)
-    everything = np.ones(cuts.queries)
-    place = cuts.find(everything, wanted)
+    on_dev = cuts.sums(np.ones(cuts.queries))
+    place = on_dev.find(wanted)
     if place is None:
-        return Unreached(cuts.best_precision(everything))
-    counts = _resamples(cuts.queries, seed)
+        return Unreached(on_dev.best_precision)
     levels, precisions, recalls = [], [], []
-    for weights in counts:
-        again = cuts.find(weights, wanted)
+    for weights in _resamples(cuts.queries, seed):
+        sums = cuts.sums(weights)
+        again = sums.find(wanted)
         levels.append(1.0 if again is None else float(cuts.levels[again]))
-        above, relevant, total = cuts.at(place, weights)
-        precisions.append(relevant / above if above else np.nan)
-        recalls.append(relevant / total if total else np.nan)
-    above, relevant, total = cuts.at(place, everything)
+        precisions.append(sums.precision(place))
+        recalls.append(sums.recall(place))
     precision, recall = _held_out(cuts, wanted, pairs, fold_of)
     low, high = _interval(levels)
     return Threshold(
         float(cuts.levels[place]),
         low,
         high,
-        int(above),
-        Share(relevant / above, *_interval(precisions), precision),
-        Share(relevant / total, *_interval(recalls), recall),
+        int(on_dev.above[place]),
+        Share(on_dev.precision(place), *_interval(precisions), precision),
+        Share(on_dev.recall(place), *_interval(recalls), recall),
     )
 
 
+@dataclass(frozen=True)
+class _Sums:
+    """`[cuts]`: pairs above each cut, and relevant ones of them; the last cut has everything above."""
+
+    above: Floats
+    relevant: Floats
+
+    def find(self, wanted: ThresholdSettings) -> int | None:
+        if wanted.recall is not None:
+            reached = self.relevant >= wanted.recall * self.relevant[-1]
+            return int(np.argmax(reached)) if self.relevant[-1] else None
+        enough = self.relevant >= (wanted.precision or 0.0) * self.above
+        places = np.flatnonzero((self.above >= LEAST) & enough)
+        return int(places[-1]) if len(places) else None
+
+    @property
+    def best_precision(self) -> float | None:
+        enough = self.above >= LEAST
+        return float((self.relevant[enough] / self.above[enough]).max()) if enough.any() else None
+
+    def precision(self, place: int) -> float:
+        """NaN where nothing is above."""
+        return float(self.relevant[place] / self.above[place]) if self.above[place] else math.nan
+
+    def recall(self, place: int) -> float:
+        """NaN where nothing is relevant."""
+        return float(self.relevant[place] / self.relevant[-1]) if self.relevant[-1] else math.nan
+
+
 class _Cuts:
-    """Every place where the sorted pairs can be cut, from the most probable on. Weights are of queries."""
+    """Every place where the sorted pairs can be cut, from the most probable on. `levels` `[cuts]`: the least
+    probability above."""
 
     def __init__(self, probabilities: Floats, pairs: Pairs) -> None:
         order = np.argsort(-probabilities, kind="stable")
@@ -91,27 +120,11 @@ class _Cuts:
         self._ends = np.flatnonzero(np.append(levels[:-1] > levels[1:], True))
         self.levels: Floats = levels[self._ends]
 
-    def find(self, weights: Floats, wanted: ThresholdSettings) -> int | None:
-        above, relevant = self._sums(weights)
-        if wanted.recall is not None:
-            reached = relevant >= wanted.recall * relevant[-1]
-            return int(np.argmax(reached)) if relevant[-1] else None
-        places = np.flatnonzero((above >= LEAST) & (relevant >= (wanted.precision or 0.0) * above))
-        return int(places[-1]) if len(places) else None
-
-    def best_precision(self, weights: Floats) -> float | None:
-        above, relevant = self._sums(weights)
-        enough = above >= LEAST
-        return float((relevant[enough] / above[enough]).max()) if enough.any() else None
-
-    def at(self, place: int, weights: Floats) -> tuple[float, float, float]:
-        """Pairs above, relevant ones of them, and relevant ones in all."""
-        above, relevant = self._sums(weights)
-        return float(above[place]), float(relevant[place]), float(relevant[-1])
-
-    def _sums(self, weights: Floats) -> tuple[Floats, Floats]:
+    def sums(self, weights: Floats) -> _Sums:
+        """With a weight for each query."""
         of_pair = weights[self._query]
-        return np.cumsum(of_pair)[self._ends], np.cumsum(of_pair * self._relevant)[self._ends]
+        above, relevant = np.cumsum(of_pair), np.cumsum(of_pair * self._relevant)
+        return _Sums(above[self._ends], relevant[self._ends])
 
 
 def _resamples(queries: int, seed: int) -> Floats:
@@ -134,10 +147,10 @@ def _held_out(
     for fold in range(int(fold_of.max()) + 1):
         held = np.zeros(cuts.queries)
         held[pairs.query[fold_of == fold]] = 1.0
-        place = cuts.find(1 - held, wanted)
-        above, relevant, total = cuts.at(place or 0, held)
-        all_total += total
+        place, sums = cuts.sums(1 - held).find(wanted), cuts.sums(held)
+        all_total += float(sums.relevant[-1])
         if place is not None:
-            all_above, all_relevant = all_above + above, all_relevant + relevant
+            all_above += float(sums.above[place])
+            all_relevant += float(sums.relevant[place])
     precision = all_relevant / all_above if all_above else None
     return precision, all_relevant / all_total if all_total else None
