@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from calibrated import calibrated
 from crosstune.errors import InputError
 from crosstune.serve import Reranker
-from crosstune.serve.calibration import Curve, Isotonic, Platt, Temperature
+from crosstune.serve.calibration import Curve, Isotonic, Platt, Temperature, read_scales
 from served import tiny_export
 
 QUERY = "open the file"
@@ -135,3 +136,61 @@ def test_a_fusion_that_is_not_calibrated_has_no_probability(tmp_path: Path) -> N
     assert {h.probability for h in reranker.rank(QUERY, DOCUMENTS, first_stage_scores=FIRST)} == {None}
     with pytest.raises(InputError, match="no threshold for the fused score"):
         reranker.rank(QUERY, DOCUMENTS, first_stage_scores=FIRST, above_threshold=True)
+
+
+PLATT = {"method": "platt", "slope": 1.0, "intercept": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("calibration", "threshold", "message"),
+    [
+        (
+            {"logit": {"method": "isotonic", "values": [0.0, 1.0], "heights": [0.5, 0.4]}},
+            None,
+            "heights[1] falls to 0.4 from 0.5",
+        ),
+        (
+            {"logit": {"method": "isotonic", "values": [1.0, 1.0], "heights": [0.1, 0.5]}},
+            None,
+            "values[1] is 1.0 after 1.0; rising values were expected",
+        ),
+        (
+            {"logit": {"method": "isotonic", "values": [1.0], "heights": [1.5]}},
+            None,
+            "heights[0] is 1.5; a number from 0 to 1",
+        ),
+        (
+            {"logit": {"method": "isotonic", "values": [], "heights": []}},
+            None,
+            "found 0 values and 0 heights",
+        ),
+        (
+            {"logit": {"method": "isotonic", "values": [1.0], "heights": [0, 1]}},
+            None,
+            "1 values and 2 heights",
+        ),
+        (
+            {"logit": {"method": "isotonic", "values": 3, "heights": [0.1]}},
+            None,
+            "calibration.logit (isotonic)",
+        ),
+        ({"logit": PLATT | {"slope": -1.0}}, None, "slope is -1.0; a number above 0"),
+        ({"logit": PLATT | {"intercept": math.inf}}, None, "intercept is inf; a finite number"),
+        ({"logit": {"method": "temperature"}}, None, "calibration.logit (temperature): "),
+        ({"logit": {"method": "beta"}}, None, "method is 'beta'; one of temperature, platt, isotonic"),
+        ({"logit": [1.0, 2.0]}, None, "calibration.logit is [1.0, 2.0]; an object was expected"),
+        (1.0, None, "calibration is 1.0; an object was expected"),
+        ({"logits": PLATT}, None, "calibration.logits is not known"),
+        ({"logit": PLATT}, {"logit": {"probability": 1.01}}, "threshold.logit.probability is 1.01"),
+        ({"logit": PLATT}, {"logit": {}}, "threshold.logit.probability is None"),
+        ({"logit": PLATT}, {"logit": 0.5}, "threshold.logit is 0.5; an object was expected"),
+        (
+            {"logit": None},
+            {"logit": {"probability": 0.5}},
+            "threshold.logit stands there without calibration",
+        ),
+    ],
+)
+def test_a_damaged_calibration_is_named(calibration: object, threshold: object, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        read_scales(calibration, threshold, fused=False)

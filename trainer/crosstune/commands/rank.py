@@ -57,5 +57,4 @@ def rank(
     else:
         for place, row in enumerate(ranked, start=1):
             text = row.document if isinstance(row.document, str) else str(row.document[text_field])
-            shown = row.score if row.probability is None else row.probability
-            typer.echo(f"{place:3d}  {shown:.4f}  {' '.join(text.split())[:120]}")
+            typer.echo(f"{place:3d}  {row.shown:.4f}  {' '.join(text.split())[:120]}")

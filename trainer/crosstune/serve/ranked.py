@@ -22,6 +22,11 @@ class Score:
     cut: bool
     probability: float | None = None
 
+    @property
+    def shown(self) -> float:
+        """The one number from 0 to 1 to show: the probability where there is one, else `score`."""
+        return self.score if self.probability is None else self.probability
+
 
 @dataclass(frozen=True)
 class RankedDocument:
@@ -36,6 +41,11 @@ class RankedDocument:
     cut: bool
     fused: float | None = None
     probability: float | None = None
+
+    @property
+    def shown(self) -> float:
+        """The one number from 0 to 1 to show: the probability where there is one, else `score`."""
+        return self.score if self.probability is None else self.probability
 
 
 @dataclass(frozen=True)

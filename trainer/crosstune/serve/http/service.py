@@ -166,7 +166,7 @@ class Prepared:
 
 
 def _numbers(score: Score) -> tuple[float, float]:
-    return score.score if score.probability is None else score.probability, score.logit
+    return score.shown, score.logit
 
 
 def _estimate(engine: Engine, pairs: Sequence[Pair]) -> int:
