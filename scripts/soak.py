@@ -93,7 +93,7 @@ def _questions(reranker: Reranker) -> list[Question]:
         query = " ".join(rng.choices(WORDS, k=rng.randint(1, 12)))
         count = min(100, 1 + int(rng.expovariate(1 / 15)))
         documents = [" ".join(rng.choices(WORDS, k=rng.randint(3, 200))) for _ in range(count)]
-        scores = [score.score for score in reranker.score([(query, text) for text in documents])]
+        scores = [score.shown for score in reranker.score([(query, text) for text in documents])]
         body = json.dumps({"model": "soak", "query": query, "documents": documents}).encode()
         questions.append(Question(body, scores, sum(len(text.split()) for text in documents)))
     return questions

@@ -7,7 +7,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,17 +50,17 @@ def crosstune(tmp_path: Path) -> Crosstune:
     return call
 
 
-def write_collection(folder: Path) -> Path:
-    """60 passages; each query repeats three words of its positive, and two other passages share them."""
+def write_collection(folder: Path, counts: Mapping[str, int] = COUNTS, size: int = 60) -> Path:
+    """`size` passages; each query repeats three words of its positive, and two other passages share them."""
     rng = random.Random(4)
-    passages = [" ".join(rng.choices(WORDS, k=rng.randint(5, 14))) for _ in range(60)]
+    passages = [" ".join(rng.choices(WORDS, k=rng.randint(5, 14))) for _ in range(size)]
     folder.mkdir(parents=True)
     (folder / "qrels").mkdir()
     _jsonl(
         folder / "corpus.jsonl", [{"_id": f"d{i}", "title": "", "text": t} for i, t in enumerate(passages)]
     )
     queries, number = [], 0
-    for split, count in COUNTS.items():
+    for split, count in counts.items():
         lines = ["query-id\tcorpus-id\tscore"]
         for _ in range(count):
             words = passages[number].split()

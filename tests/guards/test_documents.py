@@ -15,6 +15,7 @@ DOCUMENTS = [
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/decisions.md",
+    "docs/calibration.md",
     "docs/data.md",
     "docs/doctor.md",
     "docs/evaluation.md",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from calibrated import calibrated
 from crosstune.errors import InputError
 from crosstune.serve import Reranker
 from served import tiny_export
@@ -69,6 +70,22 @@ def test_langchain(order: list[int], fusing: Path) -> None:
     assert [document.metadata["place"] for document in fused] == [0, 1, 2, 3, 4]
     with pytest.raises(InputError, match=r"document 0: metadata\['dense'\] is None"):
         CrosstuneCompressor(export=str(fusing), first_stage_key="dense").compress_documents(documents, QUERY)
+
+
+def test_a_calibrated_export_gives_probabilities(order: list[int], tmp_path: Path) -> None:
+    from langchain_core.documents import Document
+
+    from crosstune.integrations.langchain import CrosstuneCompressor
+
+    curve = {"method": "platt", "slope": 2.0, "intercept": -3.0}
+    export = calibrated(tmp_path / "export", calibration={"logit": curve, "fused": None})
+    compressor = CrosstuneCompressor(export=str(export))
+    found = compressor.compress_documents([Document(text) for text in TEXTS], QUERY)
+    expected = Reranker(export).rank(QUERY, TEXTS)
+    assert [hit.index for hit in expected] == order
+    assert [document.metadata["relevance_score"] for document in found] == pytest.approx(
+        [hit.probability for hit in expected], abs=1e-5
+    )
 
 
 def test_langchain_in_a_chain(order: list[int]) -> None:

@@ -180,6 +180,6 @@ def _rank_query(pipeline: Pipeline, query: str) -> None:
     width = max(60, shutil.get_terminal_size().columns - 50)
     for place, row in enumerate(ranked, start=1):
         text = " ".join(str(row.document).split())[:width]
-        print(f"{place:3d}. {row.score:.3f}  (was {row.index + 1:3d})  {ids[row.index]}  {text}")
+        print(f"{place:3d}. {row.shown:.3f}  (was {row.index + 1:3d})  {ids[row.index]}  {text}")
     if not ranked:
         print("  the first stage found nothing for it", file=sys.stderr)

@@ -94,6 +94,11 @@ class RunFolder:
         return self.stage("train") / "train.json"
 
     @property
+    def dev_scores(self) -> Path:
+        """The tuned model's logits of the dev queries that decide on fusion and calibration."""
+        return self.stage("train") / "dev.tuned.trec"
+
+    @property
     def fusion(self) -> Path:
         return self.stage("train") / "fusion.json"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crosstune.errors import InputError
+from crosstune.export_inputs import dev_calibration, format_sample
 from crosstune.files import sha256_file, sha256_folder, write_json
 from crosstune.progress import say
 from crosstune.recipe import Recipe, dump_recipe
@@ -18,7 +19,8 @@ from crosstune.run import STAGES, RunFolder, Stage, StageName, code_version, fin
 from crosstune.trec import read_run, write_run
 
 if TYPE_CHECKING:
-    from crosstune.export import Sample
+    from crosstune.export import Calibration, Sample
+    from crosstune.serve import Fusion
 
 PARITY_PAIRS = 200
 CALIBRATION_PAIRS = 600
@@ -220,27 +222,21 @@ class Pipeline:
             },
             out,
             self._export_sample(),
+            self._calibration(trial.fusion),
         )
 
     def _export_sample(self) -> Sample | None:
         """What further formats are compared on: whole candidate lists of dev queries; and train pairs."""
-        from crosstune.export import Sample
-
         settings = self.recipe.export
         if not settings.further:
             return None
-        collection, candidates = self.collection(), self._candidates("dev")
-        qrels = collection.qrels.get("dev", {})
-        judged = sorted(q for q in qrels if candidates.get(q))
-        rng = random.Random(self.recipe.seed)
-        chosen = rng.sample(judged, min(settings.parity_queries, len(judged)))
-        return Sample(
-            collection.queries,
-            collection.passages,
-            {q: candidates[q] for q in chosen},
-            {q: qrels[q] for q in chosen},
-            self._sample_pairs("train", CALIBRATION_PAIRS),
-        )
+        train = self._sample_pairs("train", CALIBRATION_PAIRS)
+        dev = self._candidates("dev")
+        return format_sample(self.collection(), dev, train, settings.parity_queries, self.recipe.seed)
+
+    def _calibration(self, fusion: Fusion | None) -> Calibration:
+        logits, dev = read_run(self.folder.dev_scores), self._candidates("dev")
+        return dev_calibration(self.collection(), logits, dev, fusion, self.recipe.export, self.recipe.seed)
 
     def _sample_pairs(self, split: Split = "dev", count: int = PARITY_PAIRS) -> list[tuple[str, str]]:
         """Pairs of a split's candidates; those of dev are what the exported model is compared on."""

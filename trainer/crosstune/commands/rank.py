@@ -27,6 +27,9 @@ def rank(
         str | None,
         typer.Option(help="The field of an object that holds the first stage's score, to fuse with."),
     ] = None,
+    above_threshold: Annotated[
+        bool, typer.Option("--above-threshold", help="Only those above the export's threshold.")
+    ] = False,
     backend: Annotated[
         str, typer.Option(help="A format of the export (onnx, onnx-int8, openvino, openvino-int8), or auto.")
     ] = "auto",
@@ -35,14 +38,23 @@ def rank(
     """Rank documents for a query with an exported model. Needs neither torch nor a recipe."""
     from crosstune.serve import rank_command
 
-    ranked = rank_command(export, query, documents, text_field, top_k, first_stage_field, backend)
+    ranked = rank_command(
+        export, query, documents, text_field, top_k, first_stage_field, backend, above_threshold
+    )
     if as_json:
         rows = [
-            {"index": r.index, "logit": r.logit, "score": r.score, "fused": r.fused, "document": r.document}
+            {
+                "index": r.index,
+                "logit": r.logit,
+                "score": r.score,
+                "fused": r.fused,
+                "probability": r.probability,
+                "document": r.document,
+            }
             for r in ranked
         ]
         typer.echo(json.dumps(rows, ensure_ascii=False))
     else:
         for place, row in enumerate(ranked, start=1):
             text = row.document if isinstance(row.document, str) else str(row.document[text_field])
-            typer.echo(f"{place:3d}  {row.score:.4f}  {' '.join(text.split())[:120]}")
+            typer.echo(f"{place:3d}  {row.shown:.4f}  {' '.join(text.split())[:120]}")

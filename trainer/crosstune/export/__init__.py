@@ -1,5 +1,6 @@
 """Export: the folder that serving systems load, proven equal to the trained model."""
 
+from crosstune.export.calibration import UNCALIBRATED, Calibration, calibrate
 from crosstune.export.export import export_model
 from crosstune.export.gate import RankParity, Sample
 from crosstune.export.parity import Parity, compare_logits
@@ -7,11 +8,14 @@ from crosstune.export.settings import ExportSettings, TunedExportSettings
 from crosstune.export.worse import refuse_worse
 
 __all__ = [
+    "UNCALIBRATED",
+    "Calibration",
     "ExportSettings",
     "Parity",
     "RankParity",
     "Sample",
     "TunedExportSettings",
+    "calibrate",
     "compare_logits",
     "export_model",
     "refuse_worse",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crosstune.errors import InputError
+from crosstune.export.calibration import UNCALIBRATED, Calibration
 from crosstune.export.formats import write_further
 from crosstune.export.gate import Sample
 from crosstune.export.hf import write_hf_folder
@@ -16,13 +17,15 @@ from crosstune.export.onnx import write_onnx
 from crosstune.export.parity import Parity, compare_logits
 from crosstune.export.quantise import FILES, check_packages
 from crosstune.export.settings import ExportSettings
-from crosstune.files import sha256_file, staged_folder, write_json
+from crosstune.files import sha256_file, staged_folder, write_json, write_text
 from crosstune.progress import progress, say
 from crosstune.serve.manifest import MANIFEST, SCHEMA, read_manifest
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names, pad
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+CALIBRATION_PAGE = "calibration.html"
 
 
 def export_model(
@@ -33,13 +36,15 @@ def export_model(
     context: Mapping[str, Any],
     folder: Path,
     sample: Sample | None = None,
+    calibration: Calibration = UNCALIBRATED,
 ) -> Parity:
     """Writes the Hugging Face folder with `onnx/model.onnx`, further formats and `manifest.json`.
 
     `pairs` are real `(query, passage)` pairs on which the export must give the trained model's logits;
     `context` goes into the manifest (base model, recipe, data fingerprint, metrics); further formats are
     compared on `sample`. Raises `CheckFailed` when a logit of `onnx` differs by more than the tolerance;
-    then nothing is left in `folder`. A further format beyond its limits is left out, and said.
+    then nothing is left in `folder`. What `calibration` holds of dev is
+    written as it is. A further format beyond its limits is left out, and said.
     """
     import torch
     from transformers import AutoModelForSequenceClassification
@@ -53,6 +58,8 @@ def export_model(
     inputs = model_input_names(model.config)
     with staged_folder(folder) as out, progress("export, files", 3 + len(settings.further)) as advance:
         write_hf_folder(model_folder, rule, inputs, out)
+        if calibration.page is not None:
+            write_text(out / CALIBRATION_PAGE, calibration.page)
         advance(1)
         write_onnx(model, inputs, out / FILES["onnx"])
         advance(1)
@@ -64,8 +71,7 @@ def export_model(
             "inputs": inputs,
             "pad_token_id": model.config.pad_token_id,
             "score_activation": "sigmoid",
-            "calibration": None,
-            "threshold": None,
+            **calibration.manifest,
             "fusion": None,
             "crosstune_version": version("crosstune"),
             **context,

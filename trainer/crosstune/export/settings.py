@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from crosstune.serve.engines import Format
 from crosstune.settings import Settings
@@ -37,9 +37,47 @@ class ExportSettings(Settings):
         return [name for name in self.formats if name != "onnx"]
 
 
+class ThresholdSettings(Settings):
+    """Where the threshold lies on dev; none is looked for where both are null."""
+
+    precision: float | None = Field(
+        None, gt=0, le=1, description="share of what reaches the threshold that is relevant"
+    )
+    recall: float | None = Field(
+        None, gt=0, le=1, description="share of the relevant candidates that reaches the threshold"
+    )
+
+    @model_validator(mode="after")
+    def _one_alone(self) -> ThresholdSettings:
+        if self.precision is not None and self.recall is not None:
+            raise ValueError("precision and recall are both given, and one sets a threshold; leave one out")
+        return self
+
+    @property
+    def named(self) -> str | None:
+        """What is wanted, in words."""
+        if self.precision is not None:
+            return f"a precision of {self.precision:g}"
+        return None if self.recall is None else f"a recall of {self.recall:g}"
+
+
 class TunedExportSettings(ExportSettings):
     """Of a model that was tuned on a collection."""
+
+    calibrate: bool = Field(
+        True, description="learn on dev which probability of relevance a score stands for"
+    )
+    threshold: ThresholdSettings = ThresholdSettings()
 
     allow_worse: bool = Field(
         False, description="export even when dev shows it to be no better than the first stage or the base"
     )
+
+    @model_validator(mode="after")
+    def _threshold_of_a_calibration(self) -> TunedExportSettings:
+        if self.threshold.named and not self.calibrate:
+            raise ValueError(
+                f"threshold asks for {self.threshold.named}, and calibrate is false; a threshold is one of "
+                "the calibrated probability: set calibrate to true, or leave the threshold out"
+            )
+        return self

@@ -19,8 +19,11 @@ def missing_package(module: str, package: str) -> ImportError:
 
 
 def shown_score(hit: Hit) -> float | None:
-    """The score that goes with the order: of the fusion where there was one, else the sigmoid; `None` for a
-    document that the budget did not reach."""
+    """The score that goes with the order: the probability where the export has a calibration of it, else that
+    of the fusion where there was one, else the sigmoid; `None` for a document that the budget did not
+    reach."""
+    if hit.probability is not None:
+        return hit.probability
     return hit.score if hit.fused is None else hit.fused
 
 

@@ -23,9 +23,10 @@ def rank_command(
     top_k: int | None,
     first_stage_field: str | None = None,
     backend: str = "auto",
+    above_threshold: bool = False,
 ) -> list[RankedDocument]:
     """Ranks the documents of a JSONL file, or of standard input for `-`; `first_stage_field` names the field
-    of the objects that holds the first stage's score."""
+    of the objects that holds the first stage's score; `above_threshold`: as of `Reranker.rank`."""
     rows = read_documents(documents, text_field, first_stage_field)
     reranker = Reranker(export, backend)
     scores = None
@@ -35,7 +36,14 @@ def rank_command(
             say(
                 f"{export}: keeps no fusion, since it did not help on dev; ranked without {first_stage_field}"
             )
-    return reranker.rank(query, rows, top_k, text_field=text_field, first_stage_scores=scores)
+    return reranker.rank(
+        query,
+        rows,
+        top_k,
+        text_field=text_field,
+        first_stage_scores=scores,
+        above_threshold=above_threshold,
+    )
 
 
 def read_documents(source: str, text_field: str, first_stage_field: str | None = None) -> list[Document]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from crosstune.errors import InputError
 from crosstune.files import read_json, sha256_file
+from crosstune.serve.calibration import Kind, Scale, read_scales
 from crosstune.serve.fusion import Fusion
 from crosstune.serve.pairs import LengthRule
 
@@ -20,12 +21,14 @@ AGAIN = "export the model again, or copy the folder again"
 
 @dataclass(frozen=True)
 class Manifest:
-    """The part of `manifest.json` that scoring needs; `fusion` is `None` where none was kept."""
+    """The part of `manifest.json` that scoring needs; `fusion` is `None` where none was kept, `scales` holds
+    what was calibrated."""
 
     rule: LengthRule
     inputs: list[str]
     pad_id: int
     fusion: Fusion | None
+    scales: dict[Kind, Scale]
     formats: dict[str, str]
     """Name of a format -> its file below the folder."""
 
@@ -50,12 +53,13 @@ def read_manifest(folder: Path) -> Manifest:
             _check(folder, name, entry)
         rule = LengthRule(**values["length_rule"])
         fusion = Fusion(**values["fusion"]) if values.get("fusion") is not None else None
+        scales = read_scales(values.get("calibration"), values.get("threshold"), fused=fusion is not None)
         formats = dict(values.get("formats", ONNX_ALONE))
         if unlisted := [file for file in formats.values() if file not in values["files"]]:
             raise ValueError(f"{', '.join(unlisted)} stands under formats and not under files")
         if "onnx" not in formats:
             raise ValueError("formats has no onnx")
-        return Manifest(rule, list(values["inputs"]), int(values["pad_token_id"]), fusion, formats)
+        return Manifest(rule, list(values["inputs"]), int(values["pad_token_id"]), fusion, scales, formats)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f"{path}: damaged ({type(error).__name__}: {error}); {AGAIN}") from None
 

@@ -14,17 +14,25 @@ Document = str | Mapping[str, Any]
 @dataclass(frozen=True)
 class Score:
     """`logit`: what the model says, fp32; `score`: its sigmoid, 0 to 1; `cut`: whether the length rule
-    left out a part of the query or the passage."""
+    left out a part of the query or the passage; `probability`: that the passage is relevant, `None` where the
+    export has no calibration."""
 
     logit: float
     score: float
     cut: bool
+    probability: float | None = None
+
+    @property
+    def shown(self) -> float:
+        """The one number from 0 to 1 to show: the probability where there is one, else `score`."""
+        return self.score if self.probability is None else self.probability
 
 
 @dataclass(frozen=True)
 class RankedDocument:
     """`index`: place in the list that was given; `document`: the caller's own object; `fused`: the logit
-    together with the first stage's score, `None` where the two were not fused."""
+    together with the first stage's score, `None` where the two were not fused; `probability`: that the
+    document is relevant, by what it was ranked by, `None` where the export has no calibration of it."""
 
     index: int
     logit: float
@@ -32,6 +40,12 @@ class RankedDocument:
     document: Document
     cut: bool
     fused: float | None = None
+    probability: float | None = None
+
+    @property
+    def shown(self) -> float:
+        """The one number from 0 to 1 to show: the probability where there is one, else `score`."""
+        return self.score if self.probability is None else self.probability
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,7 @@ class UnscoredDocument:
     score: None = None
     cut: None = None
     fused: None = None
+    probability: None = None
 
 
 class Ranking(list[RankedDocument | UnscoredDocument]):
@@ -56,10 +71,13 @@ class Ranking(list[RankedDocument | UnscoredDocument]):
 
 
 def best_first(
-    documents: Sequence[Document], scores: Sequence[Score], fused: Sequence[float] | None
+    documents: Sequence[Document],
+    scores: Sequence[Score],
+    fused: Sequence[float] | None,
+    probabilities: Sequence[float | None],
 ) -> list[RankedDocument]:
     """The documents that have a score, by `fused` where it is given and else by the logit; equal values keep
-    the order given."""
+    the order given. `probabilities`: of what is sorted by, one a score."""
     by = fused if fused is not None else [score.logit for score in scores]
     return [
         RankedDocument(
@@ -69,6 +87,7 @@ def best_first(
             documents[index],
             scores[index].cut,
             fused[index] if fused is not None else None,
+            probabilities[index],
         )
         for index in sorted(range(len(scores)), key=lambda index: -by[index])
     ]

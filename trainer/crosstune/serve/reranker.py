@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from crosstune.errors import InputError
 from crosstune.serve.budget import deadline_after, score_until
+from crosstune.serve.calibration import Kind, sigmoid
 from crosstune.serve.engines import choose, open_runtime
 from crosstune.serve.explain import WORDS, Explanation, explain
 from crosstune.serve.fusion import Fusion, checked_scores, standardised
@@ -36,6 +36,7 @@ BATCH_TOKENS = 512
 CHARACTERS_A_TOKEN = 64
 """A passage is cut to `max_tokens` times this many characters before it is tokenised, so that a huge one
 costs no more than a long one. Text whose tokens are longer on average is not text."""
+WHAT: dict[Kind, str] = {"logit": "logit", "fused": "fused score"}
 
 
 class Reranker:
@@ -67,6 +68,7 @@ class Reranker:
         *,
         text_field: str = "text",
         first_stage_scores: Sequence[float] | None = None,
+        above_threshold: bool = False,
         budget_ms: None = None,
     ) -> list[RankedDocument]: ...
 
@@ -79,6 +81,7 @@ class Reranker:
         *,
         text_field: str = "text",
         first_stage_scores: Sequence[float] | None = None,
+        above_threshold: bool = False,
         budget_ms: float,
     ) -> Ranking: ...
 
@@ -90,6 +93,7 @@ class Reranker:
         *,
         text_field: str = "text",
         first_stage_scores: Sequence[float] | None = None,
+        above_threshold: bool = False,
         budget_ms: float | None = None,
     ) -> list[RankedDocument] | Ranking:
         """The documents best first, at most `top_k`; equal scores keep the order given.
@@ -98,12 +102,16 @@ class Reranker:
         a document and over all candidates of the query, the order is that of the fusion that the export
         kept; without them, or when it kept none, that of the logits.
 
+        With `above_threshold` only documents whose probability reaches the export's threshold are returned;
+        `InputError` when it has none for what is ranked by.
+
         With `budget_ms` documents are scored in the order given, which should be the first stage's, as long
-        as the time suffices; the others follow below the scored ones in the order given, and the `Ranking`
-        says how many were scored. Raises `InputError` for anything else, with its index.
+        as the time suffices; the others follow below the scored ones in the order given (with
+        `above_threshold` they are left out), and the `Ranking` says how many were scored. Raises
+        `InputError` for anything else, with its index.
         """
         deadline = deadline_after(budget_ms)
-        return self._rank(query, documents, top_k, text_field, first_stage_scores, deadline)
+        return self._rank(query, documents, top_k, text_field, first_stage_scores, above_threshold, deadline)
 
     @overload
     async def arank(
@@ -114,6 +122,7 @@ class Reranker:
         *,
         text_field: str = "text",
         first_stage_scores: Sequence[float] | None = None,
+        above_threshold: bool = False,
         budget_ms: None = None,
     ) -> list[RankedDocument]: ...
 
@@ -126,6 +135,7 @@ class Reranker:
         *,
         text_field: str = "text",
         first_stage_scores: Sequence[float] | None = None,
+        above_threshold: bool = False,
         budget_ms: float,
     ) -> Ranking: ...
 
@@ -137,13 +147,14 @@ class Reranker:
         *,
         text_field: str = "text",
         first_stage_scores: Sequence[float] | None = None,
+        above_threshold: bool = False,
         budget_ms: float | None = None,
     ) -> list[RankedDocument] | Ranking:
         """`rank` in a thread of the event loop's executor; a budget runs from the call on, so that waiting
         for a thread is part of it. A cancelled call is no longer waited for, but its thread ends its work."""
         deadline = deadline_after(budget_ms)
         return await asyncio.to_thread(
-            self._rank, query, documents, top_k, text_field, first_stage_scores, deadline
+            self._rank, query, documents, top_k, text_field, first_stage_scores, above_threshold, deadline
         )
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
@@ -152,7 +163,7 @@ class Reranker:
             if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
                 raise InputError(f"pair {index}: two strings were expected, found {pair!r:.80}")
         encoded = self._encode(pairs)
-        return _scores(encoded, self._logits(encoded).tolist())
+        return self._scores(encoded, self._logits(encoded).tolist())
 
     async def ascore(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
         """`score` in a thread of the event loop's executor."""
@@ -176,25 +187,50 @@ class Reranker:
         top_k: int | None,
         text_field: str,
         first_stage_scores: Sequence[float] | None,
+        above_threshold: bool,
         deadline: float | None,
     ) -> list[RankedDocument] | Ranking:
         if top_k is not None and top_k < 1:
             raise InputError(f"top_k is {top_k}; at least 1 was expected")
         texts = [text_of(document, index, text_field) for index, document in enumerate(documents)]
         first = None if first_stage_scores is None else checked_scores(first_stage_scores, len(texts))
+        threshold = self._threshold(
+            "fused" if self.fusion and first is not None else "logit", above_threshold
+        )
         if deadline is None:
             scores = self.score([(query, text) for text in texts])
         else:
             scores = self._score_until(deadline, query, texts)
-        fused = None
+        fused, probabilities = None, [score.probability for score in scores]
         if self.fusion and first is not None:
             z = standardised(first)[: len(scores)]
             fused = self.fusion.add([score.logit for score in scores], z)
-        ranked = best_first(documents, scores, fused)
+            probabilities = self._probabilities("fused", fused)
+        ranked = best_first(documents, scores, fused, probabilities)
+        if threshold is not None:
+            ranked = [hit for hit in ranked if hit.probability is not None and hit.probability >= threshold]
         if deadline is None:
             return ranked[:top_k]
-        rest = (UnscoredDocument(index, documents[index]) for index in range(len(scores), len(texts)))
+        rest: Iterable[UnscoredDocument] = ()
+        if threshold is None:
+            rest = (UnscoredDocument(index, documents[index]) for index in range(len(scores), len(texts)))
         return Ranking(islice(chain(ranked, rest), top_k), len(scores))
+
+    def _threshold(self, kind: Kind, wanted: bool) -> float | None:
+        if not wanted:
+            return None
+        scale = self._manifest.scales.get(kind)
+        if scale is None or scale.threshold is None:
+            raise InputError(
+                f"above_threshold: this export has no threshold for the {WHAT[kind]}; set export.threshold "
+                "in the recipe, as export.threshold.precision=0.9, and export again"
+            )
+        return scale.threshold
+
+    def _probabilities(self, kind: Kind, values: Sequence[float]) -> list[float | None]:
+        """By the calibration of this kind of values; `None` for each where the export has none."""
+        scale = self._manifest.scales.get(kind)
+        return [None] * len(values) if scale is None else [*scale.curve.probabilities(values)]
 
     def _score_until(self, deadline: float, query: str, texts: Sequence[str]) -> list[Score]:
         encoded, logits = score_until(
@@ -205,7 +241,15 @@ class Reranker:
             self._threads,
             BATCH_TOKENS,
         )
-        return _scores(encoded, logits)
+        return self._scores(encoded, logits)
+
+    def _scores(self, encoded: Sequence[EncodedPair], logits: Sequence[float]) -> list[Score]:
+        return [
+            Score(logit, sigmoid(logit), bool(pair.cut_query or pair.cut_passage), probability)
+            for logit, pair, probability in zip(
+                logits, encoded, self._probabilities("logit", logits), strict=True
+            )
+        ]
 
     def _encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
         longest = self._manifest.rule.max_tokens * CHARACTERS_A_TOKEN
@@ -232,17 +276,6 @@ class Reranker:
         input_ids, mask, types = pad(pairs, self._manifest.pad_id, self._runtime.multiple)
         every = {"input_ids": input_ids, "attention_mask": mask, "token_type_ids": types}
         return self._runtime.run({name: every[name] for name in self._manifest.inputs})
-
-
-def _scores(encoded: Sequence[EncodedPair], logits: Sequence[float]) -> list[Score]:
-    return [
-        Score(logit, _sigmoid(logit), bool(pair.cut_query or pair.cut_passage))
-        for logit, pair in zip(logits, encoded, strict=True)
-    ]
-
-
-def _sigmoid(logit: float) -> float:
-    return 1 / (1 + math.exp(-logit)) if logit >= 0 else 1 - 1 / (1 + math.exp(logit))
 
 
 def _cores() -> int:

@@ -12,7 +12,7 @@ from crosstune.errors import InputError, MissingExtra
 from crosstune.files import read_jsonl
 from crosstune.serve.ranked import Score
 
-OWN = ("index", "logit", "score", "cut")
+OWN = ("index", "logit", "score", "probability", "cut")
 PARQUET_ROWS = 256
 
 
@@ -71,7 +71,14 @@ class RowSource:
     def lines(self, start: int, pairs: Sequence[Pair], scores: Sequence[Score]) -> str:
         return "".join(
             json.dumps(
-                {**pair.kept, "index": index, "logit": s.logit, "score": s.score, "cut": s.cut},
+                {
+                    **pair.kept,
+                    "index": index,
+                    "logit": s.logit,
+                    "score": s.score,
+                    "probability": s.probability,
+                    "cut": s.cut,
+                },
                 ensure_ascii=False,
             )
             + "\n"

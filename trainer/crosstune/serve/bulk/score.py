@@ -115,7 +115,7 @@ def _first_lines(path: Path) -> Iterator[tuple[int, str]]:
 def _made_from(request: ScoreRequest, backend: str) -> dict[str, object]:
     files = {"pairs": request.pairs, "queries": request.queries, "corpus": request.corpus}
     return {
-        "schema": 1,
+        "schema": 2,
         "export": sha256_file(request.export / MANIFEST),
         "backend": backend,
         **{name: sha256_file(path) for name, path in files.items() if path},

@@ -94,13 +94,15 @@ def load(name: str, folder: Path) -> Engine:
     rate = _check(folder, reranker, encoder)
     if seen is None or signature(folder) != seen:
         raise InputError(f"{folder}: changed while it was read; it is read again")
+    scale = manifest.scales.get("logit")  # no wire format has a field for the first stage's scores
     facts = {
         "name": name,
         "base_model": values.get("base_model"),
         "max_tokens": manifest.rule.max_tokens,
         "max_query_tokens": manifest.rule.max_query_tokens,
         "score_activation": values.get("score_activation"),
-        "threshold": values.get("threshold"),
+        "relevance_score": values.get("score_activation") if scale is None else scale.method,
+        "threshold": None if scale is None else scale.threshold,
         "manifest_sha256": sha256_file(folder / MANIFEST),
         "exported_by": values.get("crosstune_version"),
         "loaded_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -36,6 +36,8 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Hit:
+    """`score`: the calibrated probability where the export has one, else the sigmoid of `logit`."""
+
     index: int
     score: float
     logit: float
@@ -164,7 +166,7 @@ class Prepared:
 
 
 def _numbers(score: Score) -> tuple[float, float]:
-    return score.score, score.logit
+    return score.shown, score.logit
 
 
 def _estimate(engine: Engine, pairs: Sequence[Pair]) -> int:
