@@ -46,6 +46,8 @@ def _evaluate(folder: Path, leaks: LeakageReport, fused: Run | None = None) -> d
         leaks=leaks,
         context={"recipe": f"name: {HOSTILE}", "train": TRAIN},
         training_log=[{"step": 1, "loss": 1.0}, {"step": 2, "eval_nDCG@10": 0.5}],
+        queries={query_id: f"the query {query_id}" for query_id in qrels},
+        passages={doc_id: f"the passage {doc_id}" for doc_id in "abc"},
     )
 
 
@@ -78,10 +80,11 @@ def test_the_report_loads_nothing_and_escapes_everything(folder: Path) -> None:
     text = (folder / "report.html").read_text()
     page = Page()
     page.feed(text)
-    assert page.loads == []
-    assert "script" not in page.tags
-    assert page.tags.count("table") == 1
-    assert page.tags.count("figure") == 2
+    assert page.loads == ["data:,"]  # no icon is asked for
+    assert page.tags.count("script") == 2  # the data and the page's own
+    assert page.tags.count("figure") == 3
+    assert page.tags.count("svg") == 3
+    assert HOSTILE not in text
     assert "&lt;script&gt;" in text
     assert "url(http" not in text
 
@@ -108,6 +111,6 @@ def test_a_kept_fusion_is_the_headline_and_the_tuned_gain_stays_beside_it(tmp_pa
     assert "of the tuned model alone: +0.287 nDCG@10" in table  # (8 - 1) * (1 - 1 / log2(3)) / 9
     assert "nDCG@10 is 0.631 -> 1.000" in table  # without the leaked query
     report = (tmp_path / "report.html").read_text()
-    assert "The tuned" in report
+    assert "Tuned + first stage against the first stage" in report
     assert "+0.287" in report
-    assert '<tr class="recommended"><th scope="row">tuned + first stage</th>' in report
+    assert '<tr class="recommended"><th scope="row">tuned + first stage <span' in report
