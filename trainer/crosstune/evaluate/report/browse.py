@@ -7,7 +7,7 @@ import gzip
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,14 @@ from crosstune.evaluate.report.evaluation import FIRST_STAGE, Evaluation
 from crosstune.evaluate.significance import TIE
 from crosstune.evaluate.table import NAMES
 
-BUDGET = 2_400_000
+BUDGET = 2_600_000
 """Characters of the packed data: with the figures, the page stays below 3 MB."""
 
 QUERY_CHARACTERS = 300
 FURTHER_RELEVANT = 3
 """Relevant documents of a query that are shown although neither ranking has them among its best."""
 
-COMMON_SHARE, COMMON_PASSAGES = 0.1, 200
+COMMON_SHARE, COMMON_PASSAGES, COMMON_SAMPLE = 0.1, 200, 5000
 """A word that so large a share of so many passages holds is not marked: it tells nothing."""
 
 SURROGATES = re.compile("[\ud800-\udfff]")
@@ -37,11 +37,9 @@ class Form:
     characters: int
 
 
-FORMS = (
-    *(Form(10, 600), Form(10, 400), Form(10, 250), Form(5, 400), Form(5, 250), Form(5, 160)),
-    *(Form(3, 200), Form(3, 120), Form(3, 80), Form(1, 80)),
-)
-"""From ample to scant; the first that fits is taken."""
+MOST = 600
+LADDER = (Form(10, 250), Form(5, 160), Form(3, 60), Form(1, 30))
+"""The most characters of a passage, and the fewest with which so many documents of each ranking are shown."""
 
 
 @dataclass(frozen=True)
@@ -64,19 +62,36 @@ class Browser:
 
 
 def make_browser(evaluation: Evaluation, budget: int = BUDGET) -> Browser:
-    """As much of every query as fits. Where not even the least does, the queries that changed least are left
-    out."""
+    """As many documents of every query as fit, and as much of their texts. Where not even the least does, the
+    queries that changed least are left out."""
     before, after = (evaluation.values[name] for name in (FIRST_STAGE, evaluation.best))
     rows = {query_id: _rows(evaluation, query_id) for query_id in evaluation.qrels}
-    for form in FORMS:
-        packed = _packed(evaluation, list(rows), rows, form)
+    least = LADDER[0]
+    for least in LADDER:
+        packed = _packed(evaluation, list(rows), rows, least)
         if len(packed) <= budget:
-            return Browser(packed, form, len(rows))
+            return _grown(evaluation, rows, Browser(packed, least, len(rows)), budget)
     chosen = sorted(rows, key=lambda query_id: -abs(after[query_id] - before[query_id]))
     while len(packed) > budget:
         chosen = chosen[: int(len(chosen) * 0.95 * budget / len(packed))]
-        packed = _packed(evaluation, chosen, rows, form)
-    return Browser(packed, form, len(chosen))
+        packed = _packed(evaluation, chosen, rows, least)
+    return Browser(packed, least, len(chosen))
+
+
+def _grown(
+    evaluation: Evaluation, rows: Mapping[str, Sequence[Row]], browser: Browser, budget: int
+) -> Browser:
+    """With the longest passages that fit, to some percent: the size grows a little less than in line."""
+    low, high = browser.form.characters, MOST
+    spare = budget - len(browser.packed)
+    while high - low > low / 20:
+        form = Form(browser.form.top, high)
+        packed = _packed(evaluation, list(rows), rows, form)
+        if len(packed) <= budget:
+            return Browser(packed, form, len(rows))
+        slope = (len(packed) - len(browser.packed)) / (high - low)
+        high = min(high - 1, low + int(0.97 * spare / slope))
+    return browser
 
 
 def readable(text: str) -> str:
@@ -96,7 +111,7 @@ def _rows(evaluation: Evaluation, query_id: str) -> list[Row]:
     judged = evaluation.qrels[query_id]
     orders = [in_order(evaluation.runs[name].get(query_id, {})) for name in (FIRST_STAGE, evaluation.best)]
     before, after = ({doc: rank for rank, doc in enumerate(order, start=1)} for order in orders)
-    best = [doc for order in orders for doc in order[: FORMS[0].top]]
+    best = [doc for order in orders for doc in order[: LADDER[0].top]]
     relevant = sorted(
         (doc for doc, grade in judged.items() if grade > 0),
         key=lambda doc: (after.get(doc, len(after) + 1), -judged[doc], doc),
@@ -155,9 +170,9 @@ def _start(text: str, characters: int) -> str:
     return text if len(text) <= characters else text[: characters - 1].rstrip() + "…"
 
 
-def _common(texts: Iterable[str]) -> list[str]:
+def _common(texts: Sequence[str]) -> list[str]:
     """Words that a large share of the passages hold, in lower case."""
-    sample = [set(re.findall(r"[^\W\d_]+", text.lower())) for text in texts]
+    sample = [set(re.findall(r"[^\W\d_]+", text.lower())) for text in texts[:COMMON_SAMPLE]]
     if len(sample) < COMMON_PASSAGES:
         return []
     counts = Counter(word for words in sample for word in words)

@@ -26,8 +26,8 @@ VARIABLES = {INK: "var(--ink)", GRID: "var(--line)", "#777777": "var(--soft)"}
 SIZE, FONT = (4.8, 4.0), 10.5
 """Inches and points: narrow, so that the writing can still be read when a phone shows the whole figure."""
 
-CELLS = 40
-"""The scatter counts queries in cells of 1/40 by 1/40: 7,000 single marks would hide each other."""
+CELLS = 30
+"""The scatter counts queries in cells of 1/30 by 1/30: 7,000 single marks would hide each other."""
 
 
 def depth_curve(depths: Mapping[str, Mapping[str, float]], headline: str) -> str:
