@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from crosstune.evaluate import EvaluationSettings, LeakageReport, evaluate, render_table
+from crosstune.evaluate.report import page, render_report
+from crosstune.evaluate.report.browse import Form, make_browser, unpack
 from crosstune.records import Qrels, Run
+from report_cases import large
 
 HOSTILE = "<script>alert('x')</script>"
 
@@ -20,7 +24,7 @@ TRAIN = {
 }
 
 
-class Page(HTMLParser):
+class Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.tags: list[str] = []
@@ -78,15 +82,53 @@ def test_per_query_has_a_row_for_every_query(folder: Path) -> None:
 
 def test_the_report_loads_nothing_and_escapes_everything(folder: Path) -> None:
     text = (folder / "report.html").read_text()
-    page = Page()
-    page.feed(text)
-    assert page.loads == ["data:,"]  # no icon is asked for
-    assert page.tags.count("script") == 2  # the data and the page's own
-    assert page.tags.count("figure") == 3
-    assert page.tags.count("svg") == 3
+    found = Tags()
+    found.feed(text)
+    assert found.loads == ["data:,"]  # no icon is asked for
+    assert found.tags.count("script") == 2  # the data and the page's own
+    assert found.tags.count("figure") == 3
+    assert found.tags.count("svg") == 3
     assert HOSTILE not in text
     assert "&lt;script&gt;" in text
     assert "url(http" not in text
+
+
+def test_the_data_of_the_browser(folder: Path) -> None:
+    """Worked by hand: `a` goes from rank 2 to 1, `b` from 1 to 2; `c` is in the best ten of both."""
+    packed = re.search(r'id="data">([^<]+)', (folder / "report.html").read_text())
+    assert packed is not None
+    data = unpack(packed[1])
+    assert data["ids"] == [*(f"q{i}" for i in range(8)), HOSTILE]
+    assert data["texts"][-1] == f"the query {HOSTILE}"
+    assert (data["docs"], data["passages"][0]) == (["b", "a", "c"], "the passage b")
+    assert data["rows"][0] == [0, 1, 2, None, 1, 2, 1, 1, 2, 3, 3, None]
+    assert data["rows"][-1] == [0, 1, 2, 1, 1, 2, 1, None, 2, 3, 3, None]
+    assert (data["before"][0], data["after"][0]) == (0.6309, 1.0)
+    assert (data["signs"], data["leaked"], data["missed"]) == ("++++++++-", [8], [])
+
+
+def test_what_does_not_fit_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluation = large(300)
+    ample = make_browser(evaluation, 10_000_000)
+    assert (ample.form, ample.queries) == (Form(10, 600), 300)
+    less = make_browser(evaluation, len(ample.packed) // 2)
+    assert less.queries == 300
+    assert len(ample.packed) * 0.4 < len(less.packed) <= len(ample.packed) / 2
+    data = unpack(less.packed)
+    assert max(len(text) for text in data["passages"]) <= less.form.characters
+    assert all(text.endswith("…") for text in data["passages"] if len(text) == less.form.characters)
+
+    monkeypatch.setattr(page, "BUDGET", 10_000)
+    (packed,) = re.findall(r'id="data">([^<]+)', text := render_report(evaluation))
+    assert len(packed) <= 10_000
+    kept = unpack(packed)["ids"]
+    assert f"The {300 - len(kept)} queries that changed least are left out" in text
+    change = {q: abs(evaluation.values["tuned"][q] - evaluation.values["first_stage"][q]) for q in kept}
+    others = evaluation.qrels.keys() - set(kept)
+    assert others
+    assert min(change.values()) >= max(
+        abs(evaluation.values["tuned"][q] - evaluation.values["first_stage"][q]) for q in others
+    )
 
 
 def test_the_table_shows_gain_interval_and_leaks(folder: Path) -> None:

@@ -61,9 +61,9 @@ class Browser:
     queries: int
 
 
-def make_browser(evaluation: Evaluation, budget: int = BUDGET) -> Browser:
-    """As many documents of every query as fit, and as much of their texts. Where not even the least does, the
-    queries that changed least are left out."""
+def make_browser(evaluation: Evaluation, budget: int) -> Browser:
+    """As many documents of every query as fit into `budget` characters, and as much of their texts. Where not
+    even the least does, the queries that changed least are left out."""
     before, after = (evaluation.values[name] for name in (FIRST_STAGE, evaluation.best))
     rows = {query_id: _rows(evaluation, query_id) for query_id in evaluation.qrels}
     least = LADDER[0]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crosstune.evaluate.report.browse import FURTHER_RELEVANT, Browser, make_browser, readable
+from crosstune.evaluate.report.browse import BUDGET, FURTHER_RELEVANT, Browser, make_browser, readable
 from crosstune.evaluate.report.evaluation import FIRST_STAGE, Evaluation
 from crosstune.evaluate.report.plots import depth_curve, scatter, training_curve
 from crosstune.evaluate.table import NAMES, dev_line
@@ -28,7 +28,7 @@ def render_report(evaluation: Evaluation) -> str:
         loader=FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     script = _file("page.js")
-    browser = make_browser(evaluation)
+    browser = make_browser(evaluation, BUDGET)
     page = environment.get_template("page.html").render(
         style=Markup(_file("page.css")),
         script=Markup(script),
