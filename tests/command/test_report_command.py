@@ -29,7 +29,7 @@ def test_the_page_of_a_run_and_the_same_one_again(
     assert manifest["data_fingerprint"] in text
     assert f"<dd>{version('torch')}</dd>" in text
     assert "at most 48 tokens a pair, on cpu" in text
-    assert f"collection: beir:{collection}" in text
+    assert f"beir:{collection}" in text
     (packed,) = re.findall(r'id="data">([^<]+)', text)
     data = unpack(packed)
     assert data["ids"] == [f"q{number}" for number in range(28, 38)]
