@@ -43,11 +43,12 @@ def score_pairs(
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """A run over exactly the candidates that were given, the median time of one query, and where it ran."""
+    """A run over exactly the candidates that were given, the median time of one query, and the type of device
+    that it ran on."""
 
     run: Run
     milliseconds: float
-    device: str
+    device: str = "cpu"
 
 
 def score_run(
