@@ -97,9 +97,8 @@ function choose(place, byHand) {
   list.setAttribute("aria-activedescendant", item.id);
   if (byHand) {
     history.replaceState(null, "", HERE + encodeURIComponent(data.ids[found[place]]));
-    const [top, bottom] = [item.offsetTop - list.offsetTop, item.offsetTop - list.offsetTop + item.offsetHeight];
-    if (top < list.scrollTop) list.scrollTop = top;
-    if (bottom > list.scrollTop + list.clientHeight) list.scrollTop = bottom - list.clientHeight;
+    const [inner, outer] = [item.getBoundingClientRect(), list.getBoundingClientRect()];
+    list.scrollTop += Math.min(0, inner.top - outer.top) + Math.max(0, inner.bottom - outer.bottom);
   }
   tell(found[place]);
 }
