@@ -90,7 +90,7 @@ def training_curve(log: Sequence[Mapping[str, float]]) -> str:
             axes.plot(*zip(*loss, strict=True), color=STYLES["first_stage"][0], label="loss")
             if flat:
                 axes.plot(*zip(*flat, strict=True), color=INK, linestyle="--", label="of equal scores")
-                axes.legend(loc="upper right", fontsize=FONT, frameon=False, labelcolor=INK)
+                axes.legend(loc="best", fontsize=FONT, frameon=False, labelcolor=INK)
         else:
             axes.plot(*zip(*dev, strict=True), color=STYLES["tuned"][0], marker="D")
         axes.set(ylabel=name)
