@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from crosstune.evaluate import EvaluationSettings, LeakageReport, evaluate, render_table
+from crosstune.evaluate.report import page, render_report
+from crosstune.evaluate.report.browse import Form, make_browser, unpack
 from crosstune.records import Qrels, Run
+from report_cases import large
 
 HOSTILE = "<script>alert('x')</script>"
 
@@ -20,7 +24,7 @@ TRAIN = {
 }
 
 
-class Page(HTMLParser):
+class Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.tags: list[str] = []
@@ -46,6 +50,8 @@ def _evaluate(folder: Path, leaks: LeakageReport, fused: Run | None = None) -> d
         leaks=leaks,
         context={"recipe": f"name: {HOSTILE}", "train": TRAIN},
         training_log=[{"step": 1, "loss": 1.0}, {"step": 2, "eval_nDCG@10": 0.5}],
+        queries={query_id: f"the query {query_id}" for query_id in qrels},
+        passages={doc_id: f"the passage {doc_id}" for doc_id in "abc"},
     )
 
 
@@ -76,14 +82,53 @@ def test_per_query_has_a_row_for_every_query(folder: Path) -> None:
 
 def test_the_report_loads_nothing_and_escapes_everything(folder: Path) -> None:
     text = (folder / "report.html").read_text()
-    page = Page()
-    page.feed(text)
-    assert page.loads == []
-    assert "script" not in page.tags
-    assert page.tags.count("table") == 1
-    assert page.tags.count("figure") == 2
+    found = Tags()
+    found.feed(text)
+    assert found.loads == ["data:,"]  # no icon is asked for
+    assert found.tags.count("script") == 2  # the data and the page's own
+    assert found.tags.count("figure") == 3
+    assert found.tags.count("svg") == 3
+    assert HOSTILE not in text
     assert "&lt;script&gt;" in text
     assert "url(http" not in text
+
+
+def test_the_data_of_the_browser(folder: Path) -> None:
+    """Worked by hand: `a` goes from rank 2 to 1, `b` from 1 to 2; `c` is in the best ten of both."""
+    packed = re.search(r'id="data">([^<]+)', (folder / "report.html").read_text())
+    assert packed is not None
+    data = unpack(packed[1])
+    assert data["ids"] == [*(f"q{i}" for i in range(8)), HOSTILE]
+    assert data["texts"][-1] == f"the query {HOSTILE}"
+    assert (data["docs"], data["passages"][0]) == (["b", "a", "c"], "the passage b")
+    assert data["rows"][0] == [0, 1, 2, None, 1, 2, 1, 1, 2, 3, 3, None]
+    assert data["rows"][-1] == [0, 1, 2, 1, 1, 2, 1, None, 2, 3, 3, None]
+    assert (data["before"][0], data["after"][0]) == (0.6309, 1.0)
+    assert (data["signs"], data["leaked"], data["missed"]) == ("++++++++-", [8], [])
+
+
+def test_what_does_not_fit_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluation = large(300)
+    ample = make_browser(evaluation, 10_000_000)
+    assert (ample.form, ample.queries) == (Form(10, 600), 300)
+    less = make_browser(evaluation, len(ample.packed) // 2)
+    assert less.queries == 300
+    assert len(ample.packed) * 0.4 < len(less.packed) <= len(ample.packed) / 2
+    data = unpack(less.packed)
+    assert max(len(text) for text in data["passages"]) <= less.form.characters
+    assert all(text.endswith("…") for text in data["passages"] if len(text) == less.form.characters)
+
+    monkeypatch.setattr(page, "BUDGET", 10_000)
+    (packed,) = re.findall(r'id="data">([^<]+)', text := render_report(evaluation))
+    assert len(packed) <= 10_000
+    kept = unpack(packed)["ids"]
+    assert f"The {300 - len(kept)} queries that changed least are left out" in text
+    change = {q: abs(evaluation.values["tuned"][q] - evaluation.values["first_stage"][q]) for q in kept}
+    others = evaluation.qrels.keys() - set(kept)
+    assert others
+    assert min(change.values()) >= max(
+        abs(evaluation.values["tuned"][q] - evaluation.values["first_stage"][q]) for q in others
+    )
 
 
 def test_the_table_shows_gain_interval_and_leaks(folder: Path) -> None:
@@ -108,6 +153,6 @@ def test_a_kept_fusion_is_the_headline_and_the_tuned_gain_stays_beside_it(tmp_pa
     assert "of the tuned model alone: +0.287 nDCG@10" in table  # (8 - 1) * (1 - 1 / log2(3)) / 9
     assert "nDCG@10 is 0.631 -> 1.000" in table  # without the leaked query
     report = (tmp_path / "report.html").read_text()
-    assert "The tuned" in report
+    assert "Tuned + first stage against the first stage" in report
     assert "+0.287" in report
-    assert '<tr class="recommended"><th scope="row">tuned + first stage</th>' in report
+    assert '<tr class="recommended"><th scope="row">tuned + first stage <span' in report

@@ -87,9 +87,10 @@ def test_without_its_extra_the_service_names_what_to_install(bare: Path, tmp_pat
     assert "Traceback" not in done.stderr
 
 
-def test_the_wheel_holds_the_page(wheel: Path) -> None:
+@pytest.mark.parametrize("page", ["serve/http/page/demo", "evaluate/report/page"])
+def test_the_wheel_holds_the_pages(wheel: Path, page: str) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {f"crosstune/serve/http/page/demo.{end}" for end in ("html", "js", "css")} <= set(names)
+    assert {f"crosstune/{page}.{end}" for end in ("html", "js", "css")} <= set(names)
 
 
 @pytest.mark.parametrize("recipe", ["quickstart", "domain"])

@@ -76,6 +76,9 @@ def test_all_stages_run_are_skipped_again_and_agree_with_the_run_file(recipe: Pa
     query = _crosstune("run", recipe, "run_dir=out", "--query", "open", cwd=tmp_path)
     assert query.returncode == 2
     assert "--query needs a recipe with a first stage" in query.stderr
+    report = _crosstune("report", "out", cwd=tmp_path)
+    assert (report.returncode, report.stdout) == (2, "")
+    assert "it is of a published procedure, which has no report" in report.stderr
 
 
 def _lines(path: Path) -> list[str]:

@@ -18,6 +18,7 @@ from crosstune.commands import (
     inspect,
     plan,
     rank,
+    report,
     review,
     run,
     score,
@@ -46,7 +47,21 @@ def options(
     """Adapt a cross-encoder reranker to your own collection, and prove by how much it helps."""
 
 
-for _command in (run, doctor, convert, evaluate, compare, gate, plan, inspect, review, rank, score, serve):
+for _command in (
+    run,
+    doctor,
+    convert,
+    evaluate,
+    report,
+    compare,
+    gate,
+    plan,
+    inspect,
+    review,
+    rank,
+    score,
+    serve,
+):
     _command.register(app)
 
 

@@ -138,6 +138,7 @@ class Pipeline:
     def _evaluate(self, out: Path) -> None:
         from crosstune.data import read_groups
         from crosstune.evaluate import evaluate, find_leaks
+        from crosstune.evaluate.provenance import provenance
         from crosstune.files import read_json, read_jsonl
         from crosstune.models import has_ranking_head
         from crosstune.serve.pairs import LengthRule, PairEncoder
@@ -173,8 +174,16 @@ class Pipeline:
             seed=recipe.seed,
             milliseconds=milliseconds,
             leaks=find_leaks(collection, groups, qrels),
-            context={"recipe": dump_recipe(recipe), "train": read_json(self.folder.train_summary)},
+            context={
+                "name": recipe.name,
+                "recipe": dump_recipe(recipe),
+                "train": read_json(self.folder.train_summary),
+                "data_fingerprint": sha256_folder(self.collection_folder()),
+                **provenance(scored.device, rule.max_tokens),
+            },
             split="test",
+            queries=collection.queries,
+            passages=collection.passages,
             training_log=[row for _, row in read_jsonl(self.folder.train_log)],
             folder=out,
         )

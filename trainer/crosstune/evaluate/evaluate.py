@@ -10,7 +10,7 @@ from typing import Any
 
 from crosstune.evaluate.leakage import LeakageReport
 from crosstune.evaluate.measures import PerQuery, at_depth, ceiling, check_runs, mean, per_query
-from crosstune.evaluate.report import render_report
+from crosstune.evaluate.report import Evaluation, render_report
 from crosstune.evaluate.settings import EvaluationSettings
 from crosstune.evaluate.significance import compare, holm, verdict
 from crosstune.files import staged_file, write_json, write_text
@@ -40,13 +40,15 @@ def evaluate(
     leaks: LeakageReport,
     context: Mapping[str, Any],
     training_log: Sequence[Mapping[str, float]],
+    queries: Mapping[str, str],
+    passages: Mapping[str, str],
 ) -> dict[str, Any]:
     """Writes `metrics.json`, `per_query.csv` and `report.html` into `folder`; returns the metrics.
 
     `runs` holds `first_stage`, `base`, `tuned` and, where a fusion was kept, `fused`, all over the same
     candidates; the mean is over every query of the qrels. `recommended` in the metrics is what the export
-    recommends: the fusion where there is one. Raises `InputError` when the runs do not fit the qrels or
-    each other.
+    recommends: the fusion where there is one. `queries` and `passages` hold the texts by id. Raises
+    `InputError` when the runs do not fit the qrels or each other.
     """
     check_runs(qrels, runs)
     found = {**runs, "ceiling": ceiling(qrels, runs["first_stage"])}
@@ -71,7 +73,9 @@ def evaluate(
     }
     write_json(folder / "metrics.json", metrics)
     _write_csv(folder / "per_query.csv", qrels, values, split)
-    write_text(folder / "report.html", render_report(metrics, split, training_log))
+    headline = {name: values[name][settings.measures[0]] for name in values}
+    told = Evaluation(metrics, split, qrels, headline, systems, queries, passages, training_log)
+    write_text(folder / "report.html", render_report(told))
     return metrics
 
 

@@ -43,10 +43,12 @@ def score_pairs(
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """A run over exactly the candidates that were given, and the median time of one query."""
+    """A run over exactly the candidates that were given, the median time of one query, and the type of device
+    that it ran on."""
 
     run: Run
     milliseconds: float
+    device: str = "cpu"
 
 
 def score_run(
@@ -67,7 +69,8 @@ def score_run(
             run[query_id] = dict(zip(scores, logits, strict=True))
             seconds.append(time.perf_counter() - started)
             advance(1)
-    return ScoredRun(run, 1000 * statistics.median(seconds) if seconds else 0.0)
+    milliseconds = 1000 * statistics.median(seconds) if seconds else 0.0
+    return ScoredRun(run, milliseconds, model.device.type)
 
 
 def top(candidates: Run, depth: int) -> Run:

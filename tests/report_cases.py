@@ -1,0 +1,122 @@
+"""Evaluations for the tests of the report page, made in memory."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from crosstune.evaluate.report import Evaluation
+from crosstune.evaluate.significance import compare, verdict
+from crosstune.records import Qrels, Run
+
+HOSTILE = "</script><script>window.hit='yes'</script><img/src=x/onerror=window.hit='yes'>"
+ODD = "line\u2028separator\u2029and\x00half\ud800of&amp;a\"pair'"
+
+RUNS = ("first_stage", "base", "tuned", "ceiling")
+
+
+def make(
+    qrels: Qrels,
+    runs: Mapping[str, Run],
+    values: Mapping[str, Mapping[str, float]],
+    queries: Mapping[str, str],
+    passages: Mapping[str, str],
+    leaked: tuple[str, ...] = (),
+) -> Evaluation:
+    """An evaluation with the metrics that `metrics.json` would have, of nDCG@10 alone; the base and the
+    ceiling are given the first stage's and the best values."""
+    every = {
+        "first_stage": values["first_stage"],
+        "base": values["first_stage"],
+        "tuned": values["tuned"],
+        "ceiling": {query_id: max(v[query_id] for v in values.values()) for query_id in qrels},
+    }
+    means = {name: _mean(by_query) for name, by_query in every.items()}
+    found = compare(values["first_stage"], values["tuned"], 1, 200)
+    gain = {"nDCG@10": {**asdict(found), "p_holm": found.p, "verdict": verdict(found, found.p)}}
+    clean = {n: _mean({q: v for q, v in every[n].items() if q not in leaked}) for n in RUNS}
+    metrics = {
+        "splits": {"test": {name: {"nDCG@10": mean} for name, mean in means.items()}},
+        "headline": "nDCG@10",
+        "recommended": "tuned",
+        "queries": len(qrels),
+        "queries_without_positive": 0,
+        "milliseconds_per_query": {"first_stage": 0.4, "base": 20.5, "tuned": 21.5},
+        "comparison": {"tuned against first_stage": gain, "tuned against base": gain},
+        "depths": {name: {"10": 0.9 * mean, "100": mean} for name, mean in means.items()},
+        "leakage": {
+            "equal_queries": dict.fromkeys(leaked, "t1"),
+            "near_queries": {},
+            "negatives": {},
+            "headline_without_leaks": clean,
+        },
+        "context": _context(),
+    }
+    log = [{"step": step, "loss": 1 / step, "flat_loss": 1.1} for step in (10, 20, 30)]
+    dev = [{"step": step, "eval_nDCG@10": step / 40} for step in (15, 30)]
+    return Evaluation(metrics, "test", qrels, values, runs, queries, passages, [*log, *dev])
+
+
+def small() -> Evaluation:
+    """Six queries of three candidates; the third relevant document of `lost` was not retrieved, and one query
+    and its documents are hostile in every text and id."""
+    ids = ["gains", "loses", "equal", "lost", "leaked", HOSTILE]
+    first = {q: {f"{q}-a": 3.0, f"{q}-b": 2.0, f"{q}-c": 1.0} for q in ids}
+    tuned = {q: {f"{q}-a": 2.0, f"{q}-b": 3.0, f"{q}-c": 1.0} for q in ids}
+    tuned["equal"] = first["equal"]
+    qrels: Qrels = {q: {f"{q}-b": 2, f"{q}-c": 0} for q in ids}
+    qrels["loses"] = {"loses-a": 1}
+    qrels["lost"] = {"lost-d": 1}
+    before = {"gains": 0.6, "loses": 1.0, "equal": 0.6, "lost": 0.0, "leaked": 0.6, HOSTILE: 0.6}
+    after = {"gains": 1.0, "loses": 0.6, "equal": 0.6, "lost": 0.0, "leaked": 1.0, HOSTILE: 1.0}
+    docs = [doc for scores in first.values() for doc in scores] + ["lost-d"]
+    passages = {doc: f"How the {doc} passage opens a file,\n    line by line" for doc in docs}
+    passages[f"{HOSTILE}-b"] = f"{HOSTILE} {ODD}"
+    queries = {q: f"open the files of {q}" for q in ids}
+    queries[HOSTILE] = f"{ODD} {HOSTILE}"
+    values = {"first_stage": before, "tuned": after}
+    return make(qrels, {"first_stage": first, "tuned": tuned}, values, queries, passages, ("leaked",))
+
+
+def large(queries: int, seed: int = 5) -> Evaluation:
+    """That many queries with ten candidates each of their own, in words of natural frequencies, so that they
+    pack as badly as prose does; every value differs from most others."""
+    rng = random.Random(seed)
+    words = ["".join(rng.choices("etaoinshrdlucmfwypvbgk", k=rng.randint(2, 11))) for _ in range(30_000)]
+    weights = [1 / (rank + 2) for rank in range(len(words))]
+    stream = rng.choices(words, weights, k=600_000)
+
+    def text(length: int) -> str:
+        start = rng.randrange(len(stream) - length)
+        return " ".join(stream[start : start + length])
+
+    ids = [f"query-{rng.getrandbits(48):012x}" for _ in range(queries)]
+    first, tuned, qrels, passages = {}, {}, {}, {}
+    for query_id in ids:
+        docs = [f"{rng.randrange(10**8):08d}" for _ in range(10)]
+        first[query_id] = {doc: float(-place) for place, doc in enumerate(docs)}
+        tuned[query_id] = {doc: rng.random() for doc in docs}
+        qrels[query_id] = {rng.choice(docs): 1}
+        passages |= {doc: text(60) for doc in docs}
+    values = {name: {q: rng.random() for q in ids} for name in ("first_stage", "tuned")}
+    texts = {query_id: text(10) for query_id in ids}
+    return make(qrels, {"first_stage": first, "tuned": tuned}, values, texts, passages, tuple(ids[:50]))
+
+
+def _mean(values: Mapping[str, float]) -> float:
+    return sum(values.values()) / len(values)
+
+
+def _context() -> dict[str, Any]:
+    dev = {"first_stage": 0.41, "base": None, "tuned": 0.62, "fused": None}
+    return {
+        "name": "tiny",
+        "date": "2026-01-02",
+        "recipe": f"name: tiny\nmodel: {HOSTILE}\n",
+        "train": {"dev": dev, "best_on_dev": "tuned", "groups": 12, "seconds": 3.5, "diagnoses": ["no_gain"]},
+        "data_fingerprint": "0123456789abcdef" * 4,
+        "versions": {"Python": "3.11.2", "torch": "2.13.0"},
+        "machine": {"device": "cpu", "cpu": "a processor", "threads": 2, "max_tokens": 96},
+    }

@@ -1,0 +1,36 @@
+"""What a reader needs to reproduce figures: when, with which versions, on what machine."""
+
+from __future__ import annotations
+
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("crosstune", "torch", "transformers", "ir-measures", "scipy")
+
+
+def provenance(device: str, max_tokens: int) -> dict[str, Any]:
+    """`date`, `versions` (package -> version) and the `machine` that reranking was timed on; `device`: the
+    type of torch's."""
+    import torch
+
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "versions": {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "machine": {
+            "device": torch.cuda.get_device_name() if device == "cuda" else device,
+            "cpu": _cpu(),
+            "threads": torch.get_num_threads(),
+            "max_tokens": max_tokens,
+        },
+    }
+
+
+def _cpu() -> str:
+    """The processor's name; where Linux does not tell, its architecture."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
