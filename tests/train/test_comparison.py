@@ -19,6 +19,7 @@ from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
 from crosstune.train.batching import model_inputs
 from crosstune.train.bi_encoder import BiEncoder
 from crosstune.train.comparison import can_compare, start_as_comparison
+from crosstune.train.comparison.segments import hold_marks
 from crosstune.train.model import load_cross_encoder
 from crosstune.train.scoring import score_pairs
 
@@ -52,9 +53,15 @@ def _groups() -> list[Group]:
     ]
 
 
+def _vectors(seed: int = 1) -> BiEncoder:
+    vectors = BiEncoder(BASE)
+    vectors.keep_segments_apart(QUERIES, PASSAGES, seed)
+    return vectors
+
+
 def _started(seed: int = 1) -> PreTrainedModel:
     network = load_cross_encoder(BASE, RULE, 1)
-    start_as_comparison(network, BiEncoder(BASE), PAIRS, _groups(), seed)
+    start_as_comparison(network, _vectors(seed), PAIRS, _groups(), seed)
     return network
 
 
@@ -163,6 +170,29 @@ def test_few_texts_are_enough() -> None:
         group, doc_ids=["a", "b"], docs=PASSAGES[:2], labels=[1, 0], first_stage_scores=[None] * 2,
         teacher_scores=group.teacher_scores[:2],
     )  # fmt: skip
-    start_as_comparison(network, BiEncoder(BASE), PAIRS, [few], 1)
+    start_as_comparison(network, _vectors(), PAIRS, [few], 1)
     logits = score_pairs(network, PAIRS, [(group.query, doc) for doc in PASSAGES[:2]])
     assert all(one > two for one, two in pairwise(logits))
+
+
+def test_training_leaves_the_marks_alone() -> None:
+    network = load_cross_encoder(BASE, RULE, 1)
+    vectors = _vectors()
+    start_as_comparison(network, vectors, PAIRS, _groups(), 1)
+    assert vectors.markers is not None
+    hold_marks(network.base_model, vectors.markers)
+    held = vectors.markers.all
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2, weight_decay=0)
+    for _ in range(2):
+        network(**_inputs(network)).logits.square().sum().backward()
+        optimizer.step()
+    after = dict(network.named_parameters())
+    for name in (
+        *("embeddings.token_type_embeddings.weight", "embeddings.word_embeddings.weight"),
+        *("encoder.layer.0.output.dense.weight", "encoder.layer.5.attention.output.LayerNorm.weight"),
+    ):
+        one, other = before[f"bert.{name}"], after[f"bert.{name}"]
+        dims = (slice(None), held) if "embeddings" in name else (held,)
+        assert torch.equal(one[dims], other[dims])
+        assert not torch.equal(one, other)

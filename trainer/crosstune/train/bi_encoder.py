@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +25,8 @@ from crosstune.train.scoring import ScoredRun
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from crosstune.train.comparison.segments import Markers
+
 QUERY_TOKENS = 64
 PASSAGE_TOKENS = 128
 BATCH_TOKENS = 4096
@@ -30,6 +34,8 @@ PAIRS_A_STEP = 64
 LEARNING_RATE = 2e-5
 EPOCHS = 2
 MOST_PAIRS = 2560
+SAMPLE = 32
+"""Queries, and as many passages, whose states say which dimensions are spare."""
 SCALE = 20.0
 """Of the cosines in the softmax: the value that sentence-transformers trained its bi-encoders with."""
 
@@ -47,6 +53,22 @@ class BiEncoder:
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
         self._tokenizer = AutoTokenizer.from_pretrained(base)
         self._names = model_input_names(self.model.config)
+        self.markers: Markers | None = None
+        self._offset = 0
+
+    def keep_segments_apart(self, queries: Sequence[str], passages: Sequence[str], seed: int) -> None:
+        """Changes the model so that it reads a passage as it will beside a query: as the second segment,
+        behind the query's positions. `queries`, `passages`: what it reads, of which a sample is drawn."""
+        from crosstune.train.comparison.activations import sample_activations
+        from crosstune.train.comparison.segments import keep_segments_apart
+
+        rng = random.Random(seed)
+        chosen = [self.ids(rng.sample([*texts], min(len(texts), SAMPLE)), most)
+                  for texts, most in ((queries, QUERY_TOKENS), (passages, PASSAGE_TOKENS))]  # fmt: skip
+        self.markers = keep_segments_apart(
+            self.model, sample_activations(self.model, [*chosen[0], *chosen[1]])
+        )
+        self._offset = round(statistics.median(len(ids) for ids in chosen[0])) - 1
 
     def ids(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
         """Ids of each text, special tokens included, cut to `max_tokens` and to the model's positions."""
@@ -55,35 +77,45 @@ class BiEncoder:
         return rows
 
     @torch.inference_mode()
-    def embed(self, texts: Sequence[str], max_tokens: int, label: str) -> Tensor:
-        """Unit vectors `[texts, hidden]`, fp32."""
+    def embed(self, texts: Sequence[str], max_tokens: int, label: str, *, passage: bool = False) -> Tensor:
+        """Unit vectors `[texts, hidden]`, fp32. `passage`: of texts that come second, where that makes one
+        another (see `keep_segments_apart`)."""
         rows = self.ids(texts, max_tokens)
         vectors = torch.empty(len(rows), self.model.config.hidden_size)
         with progress(f"{label}, texts", len(rows)) as advance:
             for batch in token_budget_batches([len(row) for row in rows], BATCH_TOKENS):
-                vectors[batch] = self._pooled(self.model, [rows[i] for i in batch]).cpu()
+                vectors[batch] = self._pooled(self.model, [rows[i] for i in batch], passage=passage).cpu()
                 advance(len(batch))
         return vectors
 
-    def vectors(self, model: torch.nn.Module, rows: Sequence[list[int]]) -> Tensor:
+    def vectors(self, model: torch.nn.Module, rows: Sequence[list[int]], *, passage: bool = False) -> Tensor:
         """Unit vectors `[texts, hidden]` with their gradient, computed in batches sorted by length."""
         batches = list(token_budget_batches([len(row) for row in rows], BATCH_TOKENS))
-        parts = torch.cat([self._pooled(model, [rows[i] for i in batch]) for batch in batches])
+        parts = torch.cat(
+            [self._pooled(model, [rows[i] for i in batch], passage=passage) for batch in batches]
+        )
         order = torch.tensor([i for batch in batches for i in batch], device=parts.device)
         return torch.zeros_like(parts).index_copy(0, order, parts)
 
     @torch.inference_mode()
-    def means(self, rows: Sequence[list[int]]) -> Tensor:
+    def means(self, rows: Sequence[list[int]], *, passage: bool = False) -> Tensor:
         """Mean states `[texts, hidden]` on the CPU, of their own length, in batches sorted by length."""
         found = torch.empty(len(rows), self.model.config.hidden_size)
         for batch in token_budget_batches([len(row) for row in rows], BATCH_TOKENS):
-            found[batch] = self._means(self.model, [rows[i] for i in batch]).cpu()
+            found[batch] = self._means(self.model, [rows[i] for i in batch], passage=passage).cpu()
         return found
 
-    def _pooled(self, model: torch.nn.Module, rows: Sequence[list[int]]) -> Tensor:
-        return torch.nn.functional.normalize(self._means(model, rows), dim=1)
+    @torch.inference_mode()
+    def anchor(self) -> Tensor:
+        """The last state `[hidden]` of `[CLS]`, which is that of every text where segments are kept apart."""
+        ids = torch.tensor(self.ids([""], 2), device=self.model.device)
+        state: Tensor = self.model(input_ids=ids).last_hidden_state[0, 0].float().cpu()
+        return state
 
-    def _means(self, model: torch.nn.Module, rows: Sequence[list[int]]) -> Tensor:
+    def _pooled(self, model: torch.nn.Module, rows: Sequence[list[int]], *, passage: bool) -> Tensor:
+        return torch.nn.functional.normalize(self._means(model, rows, passage=passage), dim=1)
+
+    def _means(self, model: torch.nn.Module, rows: Sequence[list[int]], *, passage: bool) -> Tensor:
         width = max(len(row) for row in rows)
         pad_id = self._tokenizer.pad_token_id
         every = {
@@ -91,8 +123,16 @@ class BiEncoder:
             "attention_mask": torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows]),
             "token_type_ids": torch.zeros(len(rows), width, dtype=torch.long),
         }
+        names = list(self._names)
+        if passage and self.markers is not None:
+            every["token_type_ids"][:, 1:] = 1  # [CLS] stays as it is and where it is
+            room = self.model.config.max_position_embeddings - width
+            places = torch.arange(width) + min(self._offset, room)
+            places[0] = 0
+            every["position_ids"] = places.expand(len(rows), width)
+            names.append("position_ids")
         device = self.model.device
-        states = model(**{name: every[name].to(device) for name in self._names}).last_hidden_state.float()
+        states = model(**{name: every[name].to(device) for name in names}).last_hidden_state.float()
         mask = every["attention_mask"].to(device)[..., None]
         means: Tensor = (states * mask).sum(1) / mask.sum(1)
         return means
@@ -201,9 +241,8 @@ class _InBatchTrainer(Trainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        rows = [row["query"] for row in inputs] + [row["passage"] for row in inputs]
-        vectors = self._encoder.vectors(model, rows)
-        queries, passages = vectors[: len(inputs)], vectors[len(inputs) :]
+        queries = self._encoder.vectors(model, [row["query"] for row in inputs])
+        passages = self._encoder.vectors(model, [row["passage"] for row in inputs], passage=True)
         return in_batch_loss(queries, passages, torch.tensor(list(_also_positive(inputs))))
 
 

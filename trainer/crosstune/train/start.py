@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crosstune.files import replace_folder
+from crosstune.files import read_json, replace_folder, write_json
 from crosstune.models import has_ranking_head
 from crosstune.progress import say
 from crosstune.records import Collection, Group, Run
 from crosstune.train.comparison import can_compare, start_as_comparison
+from crosstune.train.comparison.segments import Markers, hold_marks
 from crosstune.train.config import TrainSettings
 from crosstune.train.model import load_cross_encoder
 from crosstune.train.teacher import OwnVectors
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from crosstune.serve.pairs import PairEncoder
     from crosstune.train.bi_encoder import BiEncoder
+
+MARKERS = "markers.json"
 
 
 def begin(
@@ -51,6 +55,7 @@ def begin(
         groups = own.teach(groups, collection, dev)
     if start.is_dir():
         network = load_cross_encoder(start, encoder.rule, seed)
+        hold_marks(network.base_model, Markers(**read_json(start / MARKERS)))
         say(f"  it starts as a comparison of the vectors: {network.config.num_hidden_layers} layers")
     return network, list(groups)
 
@@ -65,4 +70,6 @@ def _build(
 ) -> None:
     start_as_comparison(network, vectors, encoder, taught, seed)
     network.save_pretrained(start.with_suffix(".partial"))
+    if vectors.markers is not None:
+        write_json(start.with_suffix(".partial") / MARKERS, asdict(vectors.markers))
     replace_folder(start.with_suffix(".partial"), start)

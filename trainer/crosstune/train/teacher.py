@@ -44,7 +44,8 @@ class OwnVectors:
     """The vectors of `base`, or (`kind` adapted) of `base` after an adaptation to the groups' positives, as
     the teacher of the cross-encoder that is trained in `folder`.
 
-    `start`, where there is one, is called with the vectors and the groups that they have scored.
+    `start`, where there is one, is called with the vectors, whose segments are then kept apart, and the
+    groups that they have scored.
     """
 
     base: Path
@@ -78,6 +79,10 @@ class OwnVectors:
         from crosstune.train.bi_encoder import BiEncoder, adapt
 
         encoder = BiEncoder(self.base)
+        if self.start is not None:
+            queries = dict.fromkeys(group.query for group in groups)
+            passages = dict.fromkeys(doc for group in groups for doc in group.docs)
+            encoder.keep_segments_apart([*queries], [*passages], self.seed)
         if self.kind == "adapted":
             adapt(encoder, groups, self.bf16, self.seed, self.folder / "adapt")
         lists = dev_lists(collection, dev)
@@ -125,16 +130,17 @@ def _features(groups: Sequence[Group], encoder: BiEncoder, label: str) -> tuple[
     A document that was not retrieved counts as the lowest of its group."""
     from crosstune.train.bi_encoder import PASSAGE_TOKENS
 
-    texts = list(dict.fromkeys(text for group in groups for text in (group.query, *group.docs)))
-    place = {text: number for number, text in enumerate(texts)}
-    vectors = encoder.embed(texts, PASSAGE_TOKENS, label)
+    queries = {query: number for number, query in enumerate(dict.fromkeys(g.query for g in groups))}
+    docs = {doc: number for number, doc in enumerate(dict.fromkeys(doc for g in groups for doc in g.docs))}
+    of_queries = encoder.embed([*queries], PASSAGE_TOKENS, f"{label}, queries")
+    of_docs = encoder.embed([*docs], PASSAGE_TOKENS, f"{label}, passages", passage=True)
     features = np.zeros((len(groups), max((len(group.docs) for group in groups), default=0), 2))
     mask = np.zeros(features.shape[:2], dtype=bool)
     for number, group in enumerate(groups):
         count = len(group.docs)
         mask[number, :count] = True
-        rows = vectors[[place[doc] for doc in group.docs]]
-        features[number, :count, 0] = rows @ vectors[place[group.query]]
+        rows = of_docs[[docs[doc] for doc in group.docs]]
+        features[number, :count, 0] = rows @ of_queries[queries[group.query]]
         lowest = min((score for score in group.first_stage_scores if score is not None), default=0.0)
         scores = [lowest if score is None else score for score in group.first_stage_scores]
         features[number, : len(scores), 1] = scores

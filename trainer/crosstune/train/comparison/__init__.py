@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from crosstune.serve.pairs import PairEncoder
     from crosstune.train.bi_encoder import BiEncoder
 
-TEXTS = 32
-"""Queries, and as many passages, whose states say which dimensions are spare."""
 MEANS_A_DIMENSION = 2
 """Texts a dimension of the model, for the directions in which the vectors lie."""
 SCALE_GROUPS = 64
@@ -52,27 +50,27 @@ def start_as_comparison(
     seed: int,
 ) -> None:
     """Turns `network`, a `BertForSequenceClassification` of one label that `can_compare`, into one that ranks
-    as `vectors` does, in place; `config.num_hidden_layers` grows by one.
+    as `vectors`, whose segments are kept apart, does, in place; `config.num_hidden_layers` grows by one.
 
     `groups`, with teacher scores, are a sample of what it will read. The logits are as sharp as these scores.
     """
     from crosstune.train.bi_encoder import PASSAGE_TOKENS, QUERY_TOKENS
-    from crosstune.train.comparison.activations import sample_activations
     from crosstune.train.comparison.layer import add_comparison
-    from crosstune.train.comparison.segments import keep_segments_apart
 
+    if vectors.markers is None:
+        raise ValueError("the segments of these vectors are not kept apart")
     rng = random.Random(seed)
     queries = list(dict.fromkeys(group.query for group in groups))
     passages = list(dict.fromkeys(doc for group in groups for doc in group.docs))
     most = MEANS_A_DIMENSION * network.config.hidden_size
-    query_ids = vectors.ids(rng.sample(queries, min(len(queries), most)), QUERY_TOKENS)
-    passage_ids = vectors.ids(rng.sample(passages, min(len(passages), most)), PASSAGE_TOKENS)
-    means = vectors.means(query_ids), vectors.means(passage_ids)
-    bert = network.base_model
-    bert.load_state_dict(vectors.model.state_dict(), strict=False)
-    seen = sample_activations(bert, [*query_ids[:TEXTS], *passage_ids[:TEXTS]])
-    markers = keep_segments_apart(bert, seen)
-    add_comparison(network, markers, means, first_size=seen.first_size, seed=seed)
+    means = (
+        vectors.means(vectors.ids(rng.sample(queries, min(len(queries), most)), QUERY_TOKENS)),
+        vectors.means(
+            vectors.ids(rng.sample(passages, min(len(passages), most)), PASSAGE_TOKENS), passage=True
+        ),
+    )
+    network.base_model.load_state_dict(vectors.model.state_dict(), strict=False)
+    add_comparison(network, vectors.markers, means, vectors.anchor(), seed)
     _sharpen(network, pairs, rng.sample(list(groups), min(len(groups), SCALE_GROUPS)))
 
 

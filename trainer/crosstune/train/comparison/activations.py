@@ -33,12 +33,12 @@ class LayerActivations:
 
 @dataclass(frozen=True)
 class Activations:
-    """`embedded`: what goes into the embeddings' layer norm, `[tokens, hidden]`; `first_size`: the mean
-    length of `[CLS]`'s last state."""
+    """`embedded`: what goes into the embeddings' layer norm, `[tokens, hidden]`; `first`: bool `[tokens]`,
+    which of them are `[CLS]`."""
 
     embedded: Tensor
+    first: Tensor
     layers: list[LayerActivations]
-    first_size: float
 
 
 @torch.inference_mode()
@@ -68,14 +68,15 @@ def sample_activations(bert: PreTrainedModel, texts: Sequence[Sequence[int]]) ->
         keep((number, "keys"), own.key, output=True)
         keep((number, "first_norm_input"), layer.attention.output.LayerNorm, output=False)
         keep((number, "second_norm_input"), layer.output.LayerNorm, output=False)
-    sizes: list[Tensor] = []
+    first: list[Tensor] = []
     try:
         for batch in token_budget_batches([len(ids) for ids in texts], BATCH_TOKENS):
             rows = [EncodedPair(list(texts[i]), [0] * len(texts[i]), 0, 0) for i in batch]
             names = ["input_ids", "attention_mask", "token_type_ids"]
             inputs = {name: t.to(bert.device) for name, t in model_inputs(rows, 0, names).items()}
             real = inputs["attention_mask"].bool()
-            sizes.append(bert(**inputs).last_hidden_state[:, 0].norm(dim=1))
+            first.append((torch.arange(real.shape[1], device=real.device) == 0).expand_as(real)[real])
+            bert(**inputs)
     finally:
         for hook in hooks:
             hook.remove()
@@ -84,4 +85,4 @@ def sample_activations(bert: PreTrainedModel, texts: Sequence[Sequence[int]]) ->
         LayerActivations(**{name: tensor for (place, name), tensor in whole.items() if place == number})
         for number in range(len(parts.encoder.layer))
     ]
-    return Activations(whole[-1, "embedded"], layers, float(torch.cat(sizes).mean()))
+    return Activations(whole[-1, "embedded"], torch.cat(first), layers)

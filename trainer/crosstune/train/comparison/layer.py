@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 BLIND = 20.0
 """What is subtracted from the attention score of a token of the segment that a head does not average."""
-LOUDNESS = 8.0
-"""Length of the averaged states beside `[CLS]`'s own."""
 INSIDE = 0.5
 """Weight into the feed-forward: keeps most sums where gelu(x) + gelu(-x) is near a square."""
 PRODUCT = 0.14
@@ -37,13 +35,12 @@ UNUSED = 0.02
 
 @torch.no_grad()
 def add_comparison(
-    network: PreTrainedModel, markers: Markers, means: tuple[Tensor, Tensor], *, first_size: float, seed: int
+    network: PreTrainedModel, markers: Markers, means: tuple[Tensor, Tensor], anchor: Tensor, seed: int
 ) -> None:
     """Adds the layer and the head that reads it to `network`, a `BertForSequenceClassification` of one label
     whose segments are marked, in place.
 
-    `means`: mean states of queries and of passages, each `[texts, hidden]`; `first_size`: length of `[CLS]`'s
-    state.
+    `means`: mean states of queries and of passages, each `[texts, hidden]`; `anchor`: `[CLS]`'s, `[hidden]`.
     """
     model: Any = network
     bert = model.base_model
@@ -62,7 +59,8 @@ def add_comparison(
     _average_each_segment(own, markers)
     free = [place for place in range(network.config.hidden_size) if place not in markers.all]
     half = len(free) // 2
-    _bring_side_by_side(layer.attention, free, half, means, first_size, generator)
+    _bring_side_by_side(layer.attention, free, half, means, generator)
+    layer.attention.output.dense.bias -= anchor  # what [CLS] adds to every text alike
     _sum_of_products(layer, markers.query, free, half, generator)
     layer.output.LayerNorm.weight.fill_(REST)
     layer.output.LayerNorm.weight[markers.query] = RESULT
@@ -92,7 +90,6 @@ def _bring_side_by_side(
     free: list[int],
     half: int,
     means: tuple[Tensor, Tensor],
-    first_size: float,
     generator: torch.Generator,
 ) -> None:
     """`[CLS]` becomes (query's mean, passage's mean), along `half` directions each and at equal length: then
@@ -109,7 +106,7 @@ def _bring_side_by_side(
         heads = torch.arange(half) + side * width
         value[heads[:, None], torch.tensor(free)] = directions
         places = torch.tensor(free[side * half : (side + 1) * half])
-        dense[places, heads] += LOUDNESS * first_size / size
+        dense[places, heads] += math.sqrt(half) / size
 
 
 def _sum_of_products(layer: Any, place: int, free: list[int], half: int, generator: torch.Generator) -> None:

@@ -3,9 +3,10 @@
 Three dimensions of the model that matter least are freed: one is set for tokens of the query, one for tokens
 of the passage, and one stays empty, so that differences to it are free of the layer norms' shifts. They come
 from the segment's embedding, nothing else writes to them, and in each attention head two spare dimensions of
-the queries and keys subtract a constant where a token of one segment looks at one of the other. `[CLS]`
-belongs to neither: it sees all and all see it, as an anchor that attention rests on. Why not masks: every
-server would have to know of them.
+the queries and keys subtract a constant where a token of one segment looks at one of the other. `[CLS]` is
+an anchor that attention rests on: all see it, and it sees none but itself, or it would hand on the one text
+to the other. The layer norms wear a mark of its own away, so it is told by a linear probe of its state. Why
+not masks: every server would have to know of them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 APART = 5.0
 """What is subtracted from an attention score across the segments: little enough to be unlearned."""
+FIRST = 3.0
+"""How many times as much where `[CLS]` looks at a text."""
+RIDGE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def keep_segments_apart(bert: PreTrainedModel, seen: Activations) -> Markers:
         for linear, states in _readers(layer, there):
             linear.bias += linear.weight[:, markers.all] @ states[:, markers.all].mean(0)
             linear.weight[:, markers.all] = 0
-        _separate(layer.attention.self, markers)
+        _separate(layer.attention.self, markers, _probe(there.attention_input, seen.first, markers))
         for part, before in (
             (layer.attention.output, there.first_norm_input),
             (layer.output, there.second_norm_input),
@@ -60,7 +64,39 @@ def keep_segments_apart(bert: PreTrainedModel, seen: Activations) -> Markers:
             part.dense.bias[markers.all] = 0
             _hand_through(part.LayerNorm, markers, float(before.std(1).median()))
     _mark(parts.embeddings, markers, float(seen.embedded.std(1).median()))
+    hold_marks(bert, markers)
     return markers
+
+
+def hold_marks(bert: PreTrainedModel, markers: Markers) -> None:
+    """Keeps training from what makes and hands on the marks: an optimiser's steps are of one size for all
+    weights, and some of them would drown the marks in what is written beside them."""
+    parts: Any = bert
+    embeddings = parts.embeddings
+    for table in (
+        *(embeddings.word_embeddings, embeddings.position_embeddings, embeddings.token_type_embeddings),
+        embeddings.LayerNorm,
+    ):
+        _hold(table, markers)
+    for layer in parts.encoder.layer:
+        for part in (layer.attention.output, layer.output):
+            _hold(part.dense, markers)
+            _hold(part.LayerNorm, markers)
+
+
+def _hold(module: Any, markers: Markers) -> None:
+    """No gradient for the markers' dimensions: the rows of a linear map or a norm, the columns of a table."""
+
+    def without(gradient: Tensor) -> Tensor:
+        gradient = gradient.clone()
+        if isinstance(module, torch.nn.Embedding):
+            gradient[:, markers.all] = 0
+        else:
+            gradient[markers.all] = 0
+        return gradient
+
+    for parameter in module.parameters(recurse=False):
+        parameter.register_hook(without)
 
 
 def _readers(layer: Any, there: LayerActivations) -> Iterator[tuple[Any, Tensor]]:
@@ -111,8 +147,22 @@ def _root(second_moment: Tensor) -> Tensor:
     return root
 
 
-def _separate(own: Any, markers: Markers) -> None:
-    """The freed dimensions: query's tokens against passage's keys, and the other way."""
+def _probe(states: Tensor, first: Tensor, markers: Markers) -> tuple[Tensor, Tensor]:
+    """Weight `[hidden]` and bias of a ridge regression that says 1 for `[CLS]` and 0 for other tokens, both
+    counting the same, without the markers' dimensions."""
+    rows = torch.cat([states, torch.ones_like(states[:, :1])], dim=1).double()
+    rows[:, markers.all] = 0
+    share = first.double().mean()
+    counts = torch.where(first, 0.5 / share, 0.5 / (1 - share))[:, None] / len(first)
+    normal = rows.T @ (rows * counts)
+    normal += RIDGE * normal.diagonal().mean() * torch.eye(len(normal)).to(normal)
+    found = torch.linalg.solve(normal, rows.T @ (first[:, None].double() * counts))[:, 0].float()
+    return found[:-1], found[-1]
+
+
+def _separate(own: Any, markers: Markers, probe: tuple[Tensor, Tensor]) -> None:
+    """The freed dimensions: query's tokens and `[CLS]` against passage's keys, passage's tokens and `[CLS]`
+    against query's."""
     width = own.attention_head_size
     size = math.sqrt(APART * math.sqrt(width))
     for head in range(own.num_attention_heads):
@@ -121,6 +171,8 @@ def _separate(own: Any, markers: Markers) -> None:
             (end - 2, markers.query, markers.passage),
             (end - 1, markers.passage, markers.query),
         ):
+            own.query.weight[row] = FIRST * size * probe[0]
+            own.query.bias[row] = FIRST * size * probe[1]
             own.query.weight[row, looking], own.query.weight[row, markers.empty] = size, -size
             own.key.weight[row, seen], own.key.weight[row, markers.empty] = -size, size
 
