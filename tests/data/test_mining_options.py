@@ -184,6 +184,22 @@ def test_a_broken_line_of_a_review_is_named(tmp_path: Path, line: str, message: 
         _mine(tmp_path, review=str(tmp_path / "r.jsonl"))
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_passages_of_another_split_are_left_where_asked(tmp_path: Path, share: float) -> None:
+    qrels = {"train": {"q": {"d1": 1, "d2": 0}, "r": {"d3": 1}}, "dev": {"s": {"d0": 1, "d3": 1, "d4": 0}}}
+    qrels["test"] = {"t": {"d2": 1, "d6": 1, "d7": 1}}
+    collection = Collection("c", PASSAGES, {"q": "fruit", "r": "none"}, qrels)
+    options = {"negatives": 5, "random_negatives": share}
+    mine(collection, RUN, MiningSettings(**options), 1, tmp_path / "off")  # type: ignore[arg-type]
+    assert "other_split" not in _reasons(tmp_path / "off").values()
+    summary = mine(collection, RUN, MiningSettings(own_split=True, **options), 1, tmp_path / "on")  # type: ignore[arg-type]
+    left = {d for d, reason in _reasons(tmp_path / "on").items() if reason == "other_split"}
+    assert left >= {"d0", "d2"}, "d3 is relevant in train as well, d4 in no split"
+    assert summary.candidates["other_split"] == summary.ledger["other_split"] >= len(left)
+    negatives = {d for group in read_groups(tmp_path / "on") for d in group.doc_ids[1:]}
+    assert negatives <= {"d1", "d3", "d4", "d5"}
+
+
 def test_a_query_with_no_candidate_left_is_counted(tmp_path: Path) -> None:
     qrels = {"q": {"d1": 1}, "r": {"d2": 1}}
     collection = Collection("c", PASSAGES, {"q": "fruit", "r": "none"}, {"train": qrels})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 
 from crosstune.data.mining.answers import Answers
@@ -46,7 +46,8 @@ class QueryJudge:
     """Judges the candidates of one query.
 
     A person's answer is believed before a teacher or the likeness of two texts, and so is a judgement of the
-    qrels before a teacher: such a candidate is `trusted` not to be relevant.
+    qrels before a teacher: such a candidate is `trusted` not to be relevant. `foreign`: the documents that
+    belong to another split.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class QueryJudge:
         answers: Answers,
         teacher: Teacher | None,
         query_id: str,
+        foreign: Container[str] = (),
     ) -> None:
         self._passages = collection.passages
         self._query = collection.queries[query_id]
@@ -63,6 +65,7 @@ class QueryJudge:
         self._settings = settings
         self._answers = answers
         self._teacher = teacher
+        self._foreign = foreign
         self._judged = collection.qrels["train"][query_id]
         self.relevant = {doc_id for doc_id, grade in self._judged.items() if grade > 0}
         self._copies = NearCopies([self._passages[d] for d in self.relevant], settings.near_copy)
@@ -101,6 +104,8 @@ class QueryJudge:
             return "judged_positive"
         if rank is not None and not self._settings.first_rank <= rank <= self._settings.last_rank:
             return "outside_ranks"
+        if doc_id in self._foreign:
+            return "other_split"
         candidate.similarity = self._copies.similarity(self._passages[doc_id])
         verdict = self._answers.verdict(self._query_id, doc_id)
         candidate.trusted = verdict == "not" or doc_id in self._judged

@@ -20,6 +20,7 @@ ROWS_AT_ONCE = 20_000
 REASONS = (
     "judged_positive",
     "outside_ranks",
+    "other_split",
     "reviewed",
     "near_copy",
     "likely_positive",

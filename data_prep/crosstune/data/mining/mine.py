@@ -104,6 +104,7 @@ class _Miner:
         self._teacher = teacher
         self._ledger = ledger
         self._answers = _answers(settings)
+        self._foreign = _foreign(collection) if settings.own_split else set()
         self._drawer = Drawer(settings, seed, sorted(collection.passages))
         self.counts = self._drawer.counts
         self.random_negatives = 0
@@ -116,7 +117,9 @@ class _Miner:
                 advance(len(ids))
 
     def _groups_of_query(self, query_id: str, positives: list[str]) -> Iterator[Group]:
-        judge = QueryJudge(self._collection, self._settings, self._answers, self._teacher, query_id)
+        judge = QueryJudge(
+            self._collection, self._settings, self._answers, self._teacher, query_id, self._foreign
+        )
         candidates = judge.retrieved(self._run.get(query_id, {}))
         known = {candidate.doc_id: candidate for candidate in candidates}
         for together in self._together(query_id, positives):
@@ -169,6 +172,14 @@ def _drawn(positives: list[tuple[str, str]], settings: MiningSettings, seed: int
     return [pair for pair in positives if pair[0] in kept]
 
 
+def _foreign(collection: Collection) -> set[str]:
+    """The documents that dev, test or another split judges relevant and train does not."""
+    relevant: dict[bool, set[str]] = {True: set(), False: set()}
+    for split, qrels in collection.qrels.items():
+        relevant[split == "train"] |= {d for judged in qrels.values() for d, grade in judged.items() if grade > 0}
+    return relevant[False] - relevant[True]
+
+
 def _answers(settings: MiningSettings) -> Answers:
     if settings.review is None:
         return Answers({})
@@ -190,6 +201,7 @@ def read_groups(folder: Path) -> list[Group]:
 
 
 ADVICE = {
+    "other_split": "set mine.own_split to false",
     "likely_positive": "raise mine.likely_positive, or name another mine.teacher",
     "doubtful": "raise mine.likely_negative, or name another mine.teacher",
     "margin": "lower mine.margin and mine.relative_margin",
