@@ -121,6 +121,16 @@ def test_auto_takes_exact_formats_alone_and_torch_stays_out(export: Path) -> Non
     assert done.stdout.strip() == "openvino []"
 
 
+def test_the_first_use_of_openvino_by_several_threads_ends(export: Path) -> None:
+    code = (
+        "import sys; from crosstune.serve import Reranker; sys.setswitchinterval(1e-6)\n"
+        f"print(len(Reranker({str(export)!r}, 'openvino').score({PAIRS!r})))"
+    )
+    for _ in range(12):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        assert done.stdout.strip() == str(len(PAIRS)), done.stderr
+
+
 def test_auto_does_without_openvino_where_it_is_not_installed(export: Path) -> None:
     code = (
         "import sys, importlib.util as u; find = u.find_spec\n"

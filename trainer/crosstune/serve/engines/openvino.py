@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+import queue
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino
@@ -15,7 +16,11 @@ from crosstune.serve.manifest import AGAIN
 
 
 class OpenVinoRuntime:
-    """One compiled model with a stream a thread; each thread that calls has its own request."""
+    """One compiled model with a stream and a request a thread; more callers than threads wait their turn.
+
+    The requests live as long as the model: one for each calling thread would be freed when a thread ends,
+    and freeing requests beside running ones can block both (openvinotoolkit/openvino#24722, #37073).
+    """
 
     multiple = 8
 
@@ -27,14 +32,20 @@ class OpenVinoRuntime:
             "INFERENCE_NUM_THREADS": threads,
         }
         try:
-            self._model = openvino.Core().compile_model(str(path), "CPU", settings)
+            model = openvino.Core().compile_model(str(path), "CPU", settings)
         except Exception as error:
             raise InputError(f"{path}: cannot be loaded ({error}); {AGAIN}") from None
-        self._local = threading.local()
+        self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(threads):
+            self._free.put(model.create_infer_request())
+        # The first use in a process sets up OpenVINO's Python types; two first uses at once wait for each
+        # other for ever (32 of 60 processes that were made to; none of 60 after one use by itself).
+        self.run({port.any_name: np.ones((1, self.multiple), dtype=np.int64) for port in model.inputs})
 
     def run(self, inputs: Inputs) -> NDArray[np.float32]:
-        request = getattr(self._local, "request", None)
-        if request is None:
-            request = self._local.request = self._model.create_infer_request()
-        # A copy: the next call of this thread writes into the same memory.
-        return np.array(request.infer(dict(inputs))[0][:, 0], dtype=np.float32)
+        request = self._free.get()
+        try:
+            # A copy: the next call of this request writes into the same memory.
+            return np.array(request.infer(dict(inputs))[0][:, 0], dtype=np.float32)
+        finally:
+            self._free.put(request)
