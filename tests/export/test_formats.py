@@ -131,6 +131,15 @@ def test_the_first_use_of_openvino_by_several_threads_ends(export: Path) -> None
         assert done.stdout.strip() == str(len(PAIRS)), done.stderr
 
 
+def test_quantising_sends_no_telemetry() -> None:
+    code = (
+        "from crosstune.export.quantise import _nncf; _nncf(); "
+        "from nncf.telemetry import telemetry; print(type(telemetry).__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "NNCFTelemetryStub"
+
+
 def test_auto_does_without_openvino_where_it_is_not_installed(export: Path) -> None:
     code = (
         "import sys, importlib.util as u; find = u.find_spec\n"
