@@ -55,7 +55,8 @@ class MiningSettings(Settings):
     )
     distill_teacher: bool = Field(False, description="hand the teacher's logits on to training")
     own_split: bool = Field(
-        False, description="leave passages that only another split judges relevant: none of dev or test is learned"
+        False,
+        description="leave passages that only another split judges relevant: none of dev or test is learned",
     )
     review: str | None = Field(None, description="JSONL answers of crosstune review, which are obeyed")
     max_groups: int | None = Field(None, ge=1, description="groups drawn by seed; all when null")

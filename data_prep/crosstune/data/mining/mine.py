@@ -176,7 +176,9 @@ def _foreign(collection: Collection) -> set[str]:
     """The documents that dev, test or another split judges relevant and train does not."""
     relevant: dict[bool, set[str]] = {True: set(), False: set()}
     for split, qrels in collection.qrels.items():
-        relevant[split == "train"] |= {d for judged in qrels.values() for d, grade in judged.items() if grade > 0}
+        relevant[split == "train"] |= {
+            d for judged in qrels.values() for d, grade in judged.items() if grade > 0
+        }
     return relevant[False] - relevant[True]
 
 
