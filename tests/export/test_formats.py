@@ -127,14 +127,16 @@ def test_the_first_use_of_openvino_by_several_threads_ends(export: Path) -> None
         f"print(len(Reranker({str(export)!r}, 'openvino').score({PAIRS!r})))"
     )
     for _ in range(12):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        )
         assert done.stdout.strip() == str(len(PAIRS)), done.stderr
 
 
 def test_quantising_sends_no_telemetry() -> None:
     code = (
         "from crosstune.export.quantise import _nncf; _nncf(); "
-        "from nncf.telemetry.wrapper import NNCFTelemetry, telemetry; print(isinstance(telemetry, NNCFTelemetry))"
+        "from nncf.telemetry.wrapper import NNCFTelemetry, telemetry as t; print(isinstance(t, NNCFTelemetry))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

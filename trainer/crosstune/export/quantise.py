@@ -130,7 +130,7 @@ def _openvino_weights(source: Path, target: Path, _: Batches) -> None:
 
 
 def _nncf() -> Any:
-    """Without its telemetry, which goes to a server elsewhere unasked; it knows no other switch in a process."""
+    """Without its telemetry, which goes elsewhere unasked; it knows no other switch in a process."""
     os.environ.setdefault("NNCF_CI", "1")
     import nncf
 
