@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -13,12 +14,14 @@ import torch
 from scipy.stats import spearmanr
 from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, PreTrainedModel
 
+from crosstune.first_token import last_layer_for_first_token
 from crosstune.models import resolve_model
 from crosstune.records import Group
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
 from crosstune.train.batching import model_inputs
 from crosstune.train.bi_encoder import BiEncoder
 from crosstune.train.comparison import can_compare, start_as_comparison
+from crosstune.train.comparison.exact import compare_in_fp32
 from crosstune.train.comparison.segments import hold_marks
 from crosstune.train.model import load_cross_encoder
 from crosstune.train.scoring import score_pairs
@@ -105,6 +108,27 @@ def test_query_and_passage_do_not_see_each_other_before_the_last_layer() -> None
         untouched.set_attn_implementation("eager")
         before = untouched(**inputs, output_attentions=True).attentions
     assert min(crossing(attention) for attention in before) > 0.1
+
+
+@pytest.mark.parametrize("first_token", [True, False])
+def test_it_compares_in_fp32_where_the_rest_is_in_bf16(first_token: bool) -> None:
+    network = _started().eval()
+
+    @torch.inference_mode()
+    def logits() -> torch.Tensor:
+        with last_layer_for_first_token(network) if first_token else nullcontext():
+            found: torch.Tensor = network(**_inputs(network)).logits[:, 0].float()
+        return found
+
+    exact = logits()
+    off = {}
+    for way in ("all", "rest"):
+        if way == "rest":
+            compare_in_fp32(network)
+            assert torch.equal(logits(), exact)
+        with torch.autocast("cpu", torch.bfloat16):
+            off[way] = float((logits() - exact).std())
+    assert off["rest"] < 0.75 * off["all"]
 
 
 def test_the_last_layers_heads_average_one_segment_each() -> None:

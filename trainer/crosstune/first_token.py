@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 FAMILIES = ("bert", "camembert", "electra", "roberta", "xlm-roberta")
 """Types whose layer is BERT's and whose classification head reads the first token alone."""
 
+EXACT = "computes_in_fp32"
+"""Attribute of a layer that is computed in fp32 where the rest is in bf16."""
+
 
 @contextmanager
 def last_layer_for_first_token(model: PreTrainedModel) -> Iterator[bool]:
@@ -58,6 +61,12 @@ def _first_token(layer: Any) -> Any:
         ) -> torch.Tensor:
             """`hidden`: `[batch, sequence, hidden]`; `mask`: `[batch, 1, sequence, sequence]`, True or 0
             where a key counts."""
+            if not getattr(self.layer, EXACT, False):
+                return self._forward(hidden, mask)
+            with torch.autocast(hidden.device.type, enabled=False):
+                return self._forward(hidden.float(), mask)
+
+        def _forward(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
             attention = self.layer.attention.self
             first = hidden[:, :1]
 

@@ -13,6 +13,7 @@ from crosstune.models import has_ranking_head
 from crosstune.progress import say
 from crosstune.records import Collection, Group, Run
 from crosstune.train.comparison import can_compare, start_as_comparison
+from crosstune.train.comparison.exact import compare_in_fp32
 from crosstune.train.comparison.segments import Markers, hold_marks
 from crosstune.train.config import TrainSettings
 from crosstune.train.model import load_cross_encoder
@@ -55,6 +56,7 @@ def begin(
         groups = own.teach(groups, collection, dev)
     if start.is_dir():
         network = load_cross_encoder(start, encoder.rule, seed)
+        compare_in_fp32(network)
         hold_marks(network.base_model, Markers(**read_json(start / MARKERS)))
         say(f"  it starts as a comparison of the vectors: {network.config.num_hidden_layers} layers")
     return network, list(groups)
