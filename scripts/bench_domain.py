@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,25 +36,28 @@ def main() -> None:
     names = options.only or sorted(path.parent.name for path in options.folder.glob("*/corpus.jsonl"))
     rows = []
     for name in names:
-        runs = [_run(options, name, seed) for seed in range(13, 13 + options.seeds)]
+        runs = [
+            run_domain(options.folder / name, seed, options.runs / name / str(seed), options.overrides)
+            for seed in range(13, 13 + options.seeds)
+        ]
         rows.append(_row(name, runs))
         print(_line(rows[-1]), file=sys.stderr, flush=True)
     if options.json:
-        print(json.dumps({"machine": _machine(), "command": sys.argv, "rows": rows}, indent=2))
+        print(json.dumps({"machine": machine(), "command": sys.argv, "rows": rows}, indent=2))
     else:
         print(_table(rows))
 
 
-def _run(options: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
+def run_domain(collection: Path, seed: int, run_dir: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """The run's `metrics.json`, and the seconds that the command took."""
     command = [
         *(sys.executable, "-m", "crosstune.cli", "run", "domain", "--json"),
-        *(f"collection=beir:{options.folder / name}", f"seed={seed}"),
-        *(f"run_dir={options.runs / name / str(seed)}", *options.overrides),
+        *(f"collection=beir:{collection}", f"seed={seed}", f"run_dir={run_dir}", *overrides),
     ]
     started = time.monotonic()
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode not in (0, 1):
-        sys.exit(f"{name}, seed {seed}: exit {done.returncode}; its message is above")
+        sys.exit(f"{collection.name}, seed {seed}: exit {done.returncode}; its message is above")
     metrics: dict[str, Any] = json.loads(done.stdout)
     return metrics | {"seconds": time.monotonic() - started}
 
@@ -85,10 +89,10 @@ def _table(rows: list[dict[str, Any]]) -> str:
         + "|---" * 8
         + "|"
     )
-    return "\n".join([f"test nDCG@10, {_machine()}", "", head, *map(_line, rows)])
+    return "\n".join([f"test nDCG@10, {machine()}", "", head, *map(_line, rows)])
 
 
-def _machine() -> str:
+def machine() -> str:
     cpu = next(
         (
             line.split(":")[1].strip()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Format, lint, types, import rules and guard tests, in one command:
+# Format, lint, types, import rules, security lint and guard tests, in one command:
 #   bash scripts/check.sh
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
@@ -11,4 +11,5 @@ step $bin/ruff format --check .
 step $bin/ruff check .
 step $bin/mypy
 step $bin/lint-imports
+step $bin/bandit -q -ll -c pyproject.toml -r trainer data_prep
 step $bin/python -m pytest -q tests/guards

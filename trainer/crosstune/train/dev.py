@@ -132,7 +132,12 @@ class DevJudge:
 
 
 def _show(trial: FusionTrial, verdict: DevVerdict) -> None:
-    outcome = "kept" if trial.kept else f"left out, since p < {SIGNIFICANT} is asked"
+    if trial.kept:
+        outcome = "kept"
+    elif trial.fused <= trial.tuned:
+        outcome = "left out, it is no better"
+    else:
+        outcome = f"left out, since p < {SIGNIFICANT} is asked"
     say(
         f"  dev nDCG@10 of the tuned model {trial.tuned:.4f}, with {trial.weight:.2f} x the first stage "
         f"{trial.fused:.4f} (cross-validated, p = {trial.p:.2g}): {outcome}"

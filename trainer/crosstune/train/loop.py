@@ -10,9 +10,9 @@ from torch import Tensor
 from transformers import PreTrainedModel, Trainer, TrainerControl
 
 from crosstune.errors import CheckFailed
-from crosstune.first_token import last_layer_for_first_token
 from crosstune.train.doctor.signs import StepSigns, flattened
 from crosstune.train.losses import GroupLoss, Lists, kl_divergence
+from crosstune.train.packed import packed
 
 TEACHER_ALONE = 0.5
 TEACHER_WEIGHT = 0.5
@@ -52,7 +52,7 @@ class GroupTrainer(Trainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        with last_layer_for_first_token(self.accelerator.unwrap_model(model)):
+        with packed(self.accelerator.unwrap_model(model)):
             logits = [model(**batch).logits[:, 0].float() for batch in inputs["micro_batches"]]
         mask = inputs["mask"]
         table = _as_table(torch.cat(logits), inputs)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from crosstune.first_token import last_layer_for_first_token
 from crosstune.progress import progress
 from crosstune.records import Run, ranking
 from crosstune.serve.pairs import PairEncoder, model_input_names, token_budget_batches
 from crosstune.train.batching import model_inputs
+from crosstune.train.packed import packed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -31,7 +31,7 @@ def score_pairs(
     device = model.device
     logits = torch.empty(len(pairs))
     budget = BATCH_TOKENS.get(device.type, BATCH_TOKENS["cpu"])
-    with last_layer_for_first_token(model):
+    with packed(model):
         for batch in token_budget_batches([len(pair) for pair in encoded], budget):
             inputs = model_inputs(
                 [encoded[i] for i in batch], model.config.pad_token_id, model_input_names(model.config)

