@@ -13,6 +13,7 @@ from conftest import Crosstune, write_collection
 
 from calibrated import calibrated
 from crosstune.trec import read_qrels, read_run, write_run
+from served import serving
 
 WITHOUT = "export.calibrate=false"
 
@@ -35,6 +36,17 @@ def _knowing_logits(root: Path, qrels: dict[str, dict[str, int]]) -> list[tuple[
     run = read_run(root / "train" / "dev.tuned.trec")
     rows = ((logit, qrels[q].get(doc, 0)) for q, scores in run.items() for doc, logit in scores.items())
     return sorted(rows, reverse=True)
+
+
+def _live_scale(root: Path, export: Path, crosstune: Crosstune) -> str:
+    """What a server's numbers are; equal probabilities are ties on both sides."""
+    with serving(export) as served:
+        asked = ("--endpoint", f"{served.url}/cohere", "--style", "cohere", "--model", "tiny")
+        live = crosstune("parity", root, *asked, "--json")
+    assert live.code == 0, live.err
+    found = json.loads(live.out)
+    assert found["kendall_tau"] == 1.0
+    return str(found["scale"])
 
 
 def test_a_calibrated_export(tmp_path: Path, recipe: Path, crosstune: Crosstune) -> None:
@@ -82,6 +94,8 @@ def test_a_calibrated_export(tmp_path: Path, recipe: Path, crosstune: Crosstune)
         assert 0 < row["probability"] < 1
     kept = crosstune("rank", export, "open", "--documents", file, "--json", "--above-threshold")
     assert json.loads(kept.out) == [r for r in ranked if r["probability"] >= threshold["probability"]]
+
+    assert _live_scale(root, export, crosstune) == "probability"
 
     lines = (root / "train" / "dev.tuned.trec").read_text().splitlines(keepends=True)
     few = {line.split()[0] for line in lines[:150]}

@@ -172,6 +172,14 @@ def _endpoints(given: Mapping[str, Any]) -> tuple[EndpointSettings, ...]:
     )
 
 
+def endpoint_settings(
+    word: str, style: str, model: str | None, api_key_env: str | None, documents: int | None
+) -> EndpointSettings:
+    """Of one endpoint. Raises `InputError` as `benchmark_request` does."""
+    own = {"--style": style, "--model": model, "--api-key-env": api_key_env}
+    return _endpoint(word, documents, own)
+
+
 def _endpoint(word: str, documents: int | None, own: Mapping[str, Any]) -> EndpointSettings:
     from crosstune.errors import InputError
     from crosstune.rerankers.settings import EndpointSettings
@@ -195,8 +203,8 @@ def _endpoint(word: str, documents: int | None, own: Mapping[str, Any]) -> Endpo
         model,
         documents or style.documents,
         _key(own["--api-key-env"]),
-        own["--price-per-1000"],
-        own["--price-per-million-tokens"],
+        own.get("--price-per-1000"),
+        own.get("--price-per-million-tokens"),
     )
 
 

@@ -92,8 +92,8 @@ def compare_ranking(reranker: Reranker, exact: Run, sample: Sample) -> RankParit
         queries=len(exact),
         pairs=sum(map(len, exact.values())),
         largest_difference=max(differences),
-        kendall_tau=statistics.fmean(_tau(run[q], exact[q]) for q in exact),
-        top10_overlap=statistics.fmean(_overlap(run[q], exact[q]) for q in exact),
+        kendall_tau=statistics.fmean(tau(run[q], exact[q]) for q in exact),
+        top10_overlap=statistics.fmean(top_overlap(run[q], exact[q]) for q in exact),
         ndcg=ndcg,
         fp32_ndcg=fp32,
         steady=_largest(passes[0], passes[1]) <= 1e-3,
@@ -106,16 +106,16 @@ def _largest(run: Run, exact: Run) -> float:
     return max((d if d == d else float("inf") for d in worst), default=0.0)  # noqa: PLR0124
 
 
-def _tau(scores: Mapping[str, float], exact: Mapping[str, float]) -> float:
+def tau(scores: Mapping[str, float], exact: Mapping[str, float]) -> float:
     """1 where the exact order knows only ties: nothing can be lost."""
     from scipy.stats import kendalltau
 
     if len(set(exact.values())) < 2:
         return 1.0
-    tau = float(kendalltau([scores[doc] for doc in exact], list(exact.values())).statistic)
-    return tau if tau == tau else 0.0  # noqa: PLR0124
+    found = float(kendalltau([scores[doc] for doc in exact], list(exact.values())).statistic)
+    return found if found == found else 0.0  # noqa: PLR0124
 
 
-def _overlap(scores: Mapping[str, float], exact: Mapping[str, float]) -> float:
+def top_overlap(scores: Mapping[str, float], exact: Mapping[str, float]) -> float:
     best = set(ranking(exact)[:DEPTH])
     return len(best & set(ranking(scores)[:DEPTH])) / max(1, len(best))

@@ -1,0 +1,147 @@
+"""What `crosstune parity` does: a live server against the helper on the run's own dev queries."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from crosstune.errors import CheckFailed, InputError, MissingExtra
+from crosstune.evaluate import mean, per_query
+from crosstune.export import Sample
+from crosstune.export.gate import NDCG, tau, top_overlap
+from crosstune.export_inputs import format_sample
+from crosstune.progress import say
+from crosstune.records import Run, ranking
+from crosstune.rerankers.rerank import Job
+from crosstune.rerankers.settings import EndpointSettings, Load
+from crosstune.run import RunFolder
+from crosstune.serve import Reranker
+from crosstune.serve.manifest import read_manifest
+from crosstune.trec import read_run
+
+SAME_SCALE = 1e-3
+Scale = Literal["score", "probability", "logit", "other"]
+
+
+@dataclass(frozen=True)
+class LiveParity:
+    """A server's answers against the helper's. `scale`: which of the helper's numbers the server's are; the
+    two orders are by it, or by the logit where it is another. `kendall_tau`, `top10_overlap`: mean over the
+    queries; `least_tau` and `least_query`: the worst of them; `ndcg`, `helper_ndcg`: nDCG@10 of both."""
+
+    endpoint: str
+    queries: int
+    pairs: int
+    kendall_tau: float
+    least_tau: float
+    least_query: str
+    top10_overlap: float
+    ndcg: float
+    helper_ndcg: float
+    scale: Scale
+
+    def __str__(self) -> str:
+        return (
+            f"{self.endpoint}: Kendall tau {self.kendall_tau:.4f} (least {self.least_tau:.4f}, query "
+            f"{self.least_query!r}), top-10 overlap {self.top10_overlap:.3f}, {NDCG} {self.ndcg:.4f} against "
+            f"the helper's {self.helper_ndcg:.4f}; its numbers are "
+            + ("of a scale of their own" if self.scale == "other" else f"of the helper's {self.scale}")
+            + f" ({self.queries} queries, {self.pairs} pairs)"
+        )
+
+
+def live_parity(
+    root: Path, endpoint: EndpointSettings, load: Load, queries: int, seed: int, least_tau: float
+) -> LiveParity:
+    """Asks the endpoint for that many dev queries of the run in `root`, all their candidates.
+
+    Raises `InputError` for a run without an export or candidates of dev, and `CheckFailed` for answers that
+    cannot be counted or a mean Kendall tau below `least_tau`.
+    """
+    folder = RunFolder(root)
+    sample = _sample(folder, queries, seed)
+    pairs = sum(map(len, sample.candidates.values()))
+    say(f"{endpoint.label}: {len(sample.candidates)} dev queries, {pairs} pairs")
+    found = _ask(endpoint, load, sample)
+    scale, exact = _helper(folder.stage("export"), sample, found)
+    by_query = {query_id: tau(found[query_id], exact[query_id]) for query_id in exact}
+    worst = min(by_query, key=lambda query_id: by_query[query_id])
+    ndcg, helper_ndcg = (mean(per_query(sample.qrels, run, [NDCG])[NDCG]) for run in (found, exact))
+    parity = LiveParity(
+        endpoint=endpoint.label,
+        queries=len(exact),
+        pairs=pairs,
+        kendall_tau=statistics.fmean(by_query.values()),
+        least_tau=by_query[worst],
+        least_query=worst,
+        top10_overlap=statistics.fmean(top_overlap(found[q], exact[q]) for q in exact),
+        ndcg=ndcg,
+        helper_ndcg=helper_ndcg,
+        scale=scale,
+    )
+    if parity.kendall_tau < least_tau:
+        ours, theirs = (", ".join(ranking(run[worst])[:3]) for run in (exact, found))
+        longest = read_manifest(folder.stage("export")).rule.max_tokens
+        raise CheckFailed(
+            f"{parity}; --min-tau {least_tau:g} was expected. Best of query {worst!r}: {ours} by the helper, "
+            f"{theirs} by the server. Look at its model folder and precision, its most tokens a pair (the "
+            f"export has {longest}) and whether it passes token_type_ids on"
+        )
+    return parity
+
+
+def _sample(folder: RunFolder, queries: int, seed: int) -> Sample:
+    from crosstune.data import read_collection
+
+    if not (folder.stage("export") / "manifest.json").is_file():
+        raise InputError(
+            f"{folder.stage('export')}: no export there; a run folder of crosstune run was expected"
+        )
+    collection = read_collection(folder.collection_folder())
+    sample = format_sample(collection, read_run(folder.candidates("dev")), (), queries, seed)
+    if not sample.candidates:
+        raise InputError(f"{folder.candidates('dev')}: no judged dev query has candidates there")
+    return sample
+
+
+def _ask(endpoint: EndpointSettings, load: Load, sample: Sample) -> Run:
+    try:
+        from crosstune.rerankers.ask import rerank_by_endpoint
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"crosstune parity (module {error.name})", "endpoints") from None
+    jobs = [
+        Job(query_id, sample.queries[query_id], tuple(scores), _texts(sample, tuple(scores)))
+        for query_id, scores in sample.candidates.items()
+    ]
+    with TemporaryDirectory(prefix="crosstune-") as scratch:  # no answer of an earlier call counts
+        return rerank_by_endpoint(endpoint, jobs, load, Path(scratch) / "answers.sqlite").scores
+
+
+def _texts(sample: Sample, doc_ids: Sequence[str]) -> Callable[[], Sequence[str]]:
+    return lambda: [sample.passages[doc_id] for doc_id in doc_ids]
+
+
+def _helper(export: Path, sample: Sample, found: Run) -> tuple[Scale, Run]:
+    """The scale, told by the first query, and the helper's numbers of it: equal probabilities tie on both
+    sides."""
+    helper = Reranker(export)
+    answers = {
+        query_id: helper.score([(sample.queries[query_id], sample.passages[doc_id]) for doc_id in scores])
+        for query_id, scores in sample.candidates.items()
+    }
+
+    def numbers(kind: Scale, query_id: str) -> dict[str, float]:
+        values = (getattr(answer, kind) for answer in answers[query_id])
+        return dict(zip(sample.candidates[query_id], values, strict=True))
+
+    first = next(iter(answers))
+    kinds: tuple[Scale, ...] = ("score", "probability", "logit")
+    for kind in kinds:
+        ours = numbers(kind, first)
+        if None not in ours.values() and all(abs(ours[d] - found[first][d]) <= SAME_SCALE for d in ours):
+            return kind, {query_id: numbers(kind, query_id) for query_id in answers}
+    return "other", {query_id: numbers("logit", query_id) for query_id in answers}
