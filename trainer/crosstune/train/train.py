@@ -18,7 +18,7 @@ from crosstune.errors import InputError, MissingExtra
 from crosstune.files import replace_folder, write_json
 from crosstune.models import has_ranking_head, resolve_model
 from crosstune.progress import say
-from crosstune.records import Collection, Group, Run
+from crosstune.records import Collection, Group, Qrels, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
 from crosstune.train.config import TrainSettings
 from crosstune.train.dev import DevJudge, DevVerdict
@@ -27,6 +27,7 @@ from crosstune.train.fusion import MEASURE
 from crosstune.train.group_check import check_labels, check_targets
 from crosstune.train.loss_kinds import KINDS
 from crosstune.train.model import load_cross_encoder
+from crosstune.train.zero import leaves_zero_open, offset_to_share, shift_head
 from crosstune.trec import write_run
 
 if TYPE_CHECKING:
@@ -154,8 +155,11 @@ def train(
 
         wandb.finish()
     model, best_step, best_ndcg = _best(trainer, folder, rule, seed)
+    logits = judge.logits(model, str(best_step))
+    if leaves_zero_open(settings.loss):
+        logits = _set_zero(model, logits, collection.qrels["dev"])
     _save(model, base, folder)
-    verdict = _verdict(judge, model, best_step, of_base, folder)
+    verdict = _verdict(judge, logits, of_base, folder)
     summary = TrainSummary(
         best_dev_ndcg=best_ndcg,
         dev=verdict.ndcg,
@@ -199,8 +203,15 @@ def _best(
     return trainer.model, int(trainer.state.best_global_step or 0), best
 
 
-def _verdict(judge: DevJudge, model: PreTrainedModel, step: int, of_base: float, folder: Path) -> DevVerdict:
-    logits = judge.logits(model, str(step))
+def _set_zero(model: PreTrainedModel, logits: Run, qrels: Qrels) -> Run:
+    """Moves the model's logits to where the sigmoid means something; returns them moved."""
+    offset = offset_to_share(logits, qrels)
+    if not shift_head(model, offset):
+        return logits
+    return {q: {doc: logit + offset for doc, logit in scores.items()} for q, scores in logits.items()}
+
+
+def _verdict(judge: DevJudge, logits: Run, of_base: float, folder: Path) -> DevVerdict:
     write_run(folder / "dev.tuned.trec", logits, "crosstune-tuned")
     trial, verdict = judge.verdict(logits, of_base)
     write_json(folder / "fusion.json", dataclasses.asdict(trial))
