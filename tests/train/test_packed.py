@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from crosstune.first_token import FAMILIES
+from crosstune.train.attention import attention
 from crosstune.train.packed import packed
 
 SIZES = {
@@ -101,6 +102,47 @@ def test_gradients_are_those_of_the_padded_encoder() -> None:
     found = _gradients(model, packed)
     assert max(float(g.abs().max()) for g in expected) > 1e-3
     torch.testing.assert_close(found, expected, atol=1e-10, rtol=1e-8)
+
+
+def test_dropout_that_was_switched_off_is_off() -> None:
+    model = _model("bert", attention_probs_dropout_prob=0.1).train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    with packed(model) as smaller:
+        assert smaller
+
+
+def test_all_tokens_of_an_encoder_without_a_head() -> None:
+    model = _model("bert").base_model.double()
+    batch = _batch([12, 9, 5, 2, 11])
+    with torch.inference_mode():
+        expected = model(**batch).last_hidden_state
+        with packed(model, all_tokens=True):
+            found = model(**batch).last_hidden_state
+    real = batch["attention_mask"].bool()
+    torch.testing.assert_close(found[real], expected[real], atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("lengths", [[12, 9, 5, 2, 11], [7, 7]])
+def test_the_gradient_of_attention_in_bf16_is_that_of_torch(lengths: list[int]) -> None:
+    """Both are off by bf16's rounding: ours by no more than torch's own."""
+    torch.manual_seed(1)
+    longest = max(lengths)
+    mask = (torch.arange(longest) < torch.tensor(lengths)[:, None])[:, None, None]
+    inputs = [torch.randn(len(lengths), 4, longest, 8) for _ in range(3)]
+
+    def gradients(way: Callable[..., torch.Tensor], dtype: torch.dtype) -> list[torch.Tensor]:
+        leaves = [tensor.to(dtype).requires_grad_() for tensor in inputs]
+        (way(*leaves, mask).double() * torch.arange(8)).sum().backward()
+        return [leaf.grad.double() for leaf in leaves if leaf.grad is not None]
+
+    exact = gradients(torch.nn.functional.scaled_dot_product_attention, torch.float64)
+    theirs = gradients(torch.nn.functional.scaled_dot_product_attention, torch.bfloat16)
+    ours = gradients(attention, torch.bfloat16)
+    for right, other, mine in zip(exact, theirs, ours, strict=True):
+        assert right.abs().max() > 1e-2
+        assert (mine - right).norm() < 1.5 * (other - right).norm() < 0.05 * right.norm()
 
 
 @pytest.mark.parametrize("change", [{"attention_probs_dropout_prob": 0.1}, {"is_decoder": True}])

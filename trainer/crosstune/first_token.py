@@ -40,11 +40,15 @@ def last_layer_for_first_token(model: PreTrainedModel) -> Iterator[bool]:
 
 
 def can_be_cut(model: PreTrainedModel) -> bool:
-    """Whether `model` is an encoder of `FAMILIES` whose attention is not dropped: that needs its own code."""
+    """Whether `model` is an encoder of `FAMILIES` whose attention is not dropped: that needs its own code.
+
+    The layers say how much is dropped; the configuration only says what they began with.
+    """
     config = model.config
     if config.model_type not in FAMILIES or getattr(config, "is_decoder", False):
         return False
-    return not (model.training and config.attention_probs_dropout_prob > 0)
+    layers = model.base_model.encoder.layer
+    return not (model.training and any(layer.attention.self.dropout.p > 0 for layer in layers))
 
 
 def _first_token(layer: Any) -> Any:

@@ -20,6 +20,7 @@ from crosstune.records import Group, Run
 from crosstune.serve.pairs import model_input_names, token_budget_batches
 from crosstune.train.callbacks import StepProgress
 from crosstune.train.model import usable_positions
+from crosstune.train.packed import packed
 from crosstune.train.scoring import ScoredRun
 
 if TYPE_CHECKING:
@@ -132,7 +133,8 @@ class BiEncoder:
             every["position_ids"] = places.expand(len(rows), width)
             names.append("position_ids")
         device = self.model.device
-        states = model(**{name: every[name].to(device) for name in names}).last_hidden_state.float()
+        with packed(self.model, all_tokens=True):
+            states = model(**{name: every[name].to(device) for name in names}).last_hidden_state.float()
         mask = every["attention_mask"].to(device)[..., None]
         means: Tensor = (states * mask).sum(1) / mask.sum(1)
         return means

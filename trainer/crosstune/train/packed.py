@@ -17,15 +17,17 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from crosstune.first_token import EXACT, can_be_cut
+from crosstune.train.attention import attention
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 @contextmanager
-def packed(model: PreTrainedModel) -> Iterator[bool]:
-    """Within the block, the encoder of `model` leaves padding out and gives `[batch, 1, hidden]`, for the
-    models of which `first_token.can_be_cut` is true.
+def packed(model: PreTrainedModel, *, all_tokens: bool = False) -> Iterator[bool]:
+    """Within the block, the encoder of `model` leaves padding out, for the models of which
+    `first_token.can_be_cut` is true. It gives `[batch, 1, hidden]`, or, for `all_tokens`, `[batch, sequence,
+    hidden]` with states that mean nothing where there is no token.
 
     Yields whether it does; other families stay as they are. `model` is called as always, padded on the right.
     """
@@ -33,7 +35,7 @@ def packed(model: PreTrainedModel) -> Iterator[bool]:
         yield False
         return
     whole = model.base_model.encoder
-    model.base_model.encoder = _Packed(whole)
+    model.base_model.encoder = _Packed(whole, all_tokens)
     try:
         yield True
     finally:
@@ -78,9 +80,13 @@ class _Shape:
 
     def heads(self, states: Tensor, count: int) -> Tensor:
         """`[tokens, width]` -> `[batch, heads, sequence, width / heads]`."""
-        if self.mask is not None:
-            states = _Pad.apply(states, self.places, self.slots)  # type: ignore[no-untyped-call]
-        return states.view(self.batch, self.sequence, count, -1).transpose(1, 2)
+        return self.padded(states).view(self.batch, self.sequence, count, -1).transpose(1, 2)
+
+    def padded(self, states: Tensor) -> Tensor:
+        """`[tokens, width]` -> `[batch * sequence, width]`."""
+        if self.mask is None:
+            return states
+        return _Pad.apply(states, self.places, self.slots)  # type: ignore[no-any-return, no-untyped-call]
 
     def tokens(self, context: Tensor) -> Tensor:
         """The way back from `heads`."""
@@ -124,9 +130,10 @@ class _Unpad(torch.autograd.Function):
 
 
 class _Packed(torch.nn.Module):
-    def __init__(self, encoder: Any) -> None:
+    def __init__(self, encoder: Any, all_tokens: bool) -> None:
         super().__init__()
         self.encoder = encoder
+        self.all_tokens = all_tokens
 
     def forward(
         self, hidden: Tensor, attention_mask: Tensor | None = None, *_: object, **__: object
@@ -135,20 +142,23 @@ class _Packed(torch.nn.Module):
         states = hidden.flatten(0, 1)
         if shape.mask is not None:
             states = shape.take(states)
-        for layer in self.encoder.layer[:-1]:
+        *layers, last = self.encoder.layer
+        for layer in layers:
             states = _layer(layer, states, shape)
-        return BaseModelOutputWithPastAndCrossAttentions(
-            last_hidden_state=_last_layer(self.encoder.layer[-1], states, shape)
-        )
+        if self.all_tokens:
+            result = shape.padded(_layer(last, states, shape)).view(shape.batch, shape.sequence, -1)
+        else:
+            result = _last_layer(last, states, shape)
+        return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=result)
 
 
 def _layer(layer: Any, states: Tensor, shape: _Shape) -> Tensor:
     own = layer.attention.self
-    context = torch.nn.functional.scaled_dot_product_attention(
+    context = attention(
         shape.heads(own.query(states), own.num_attention_heads),
         shape.heads(own.key(states), own.num_attention_heads),
         shape.heads(own.value(states), own.num_attention_heads),
-        attn_mask=shape.mask,
+        shape.mask,
     )
     return _rest(layer, shape.tokens(context), states)
 
@@ -165,11 +175,11 @@ def _first_tokens(layer: Any, states: Tensor, shape: _Shape) -> Tensor:
     own = layer.attention.self
     first = states.index_select(0, shape.firsts)
     queries = own.query(first).view(shape.batch, 1, own.num_attention_heads, -1).transpose(1, 2)
-    context = torch.nn.functional.scaled_dot_product_attention(
+    context = attention(
         queries,
         shape.heads(own.key(states), own.num_attention_heads),
         shape.heads(own.value(states), own.num_attention_heads),
-        attn_mask=shape.mask,
+        shape.mask,
     )
     return _rest(layer, context.transpose(1, 2).reshape(shape.batch, -1), first)[:, None]
 
