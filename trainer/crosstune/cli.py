@@ -24,6 +24,7 @@ from crosstune.commands import (
     run,
     score,
     serve,
+    sweep,
 )
 from crosstune.errors import CrosstuneError, InputError, MissingExtra
 from crosstune.progress import say
@@ -50,6 +51,7 @@ def options(
 
 for _command in (
     run,
+    sweep,
     doctor,
     convert,
     evaluate,

@@ -1,0 +1,238 @@
+"""What `crosstune sweep` does: a search over keys of a recipe that dev alone decides, a run folder a trial.
+
+The search is Optuna's (tree-structured Parzen estimator, median pruning); a trial is `crosstune train` in a
+process of its own, so that a killed search goes on where its trial was.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crosstune.errors import CheckFailed, InputError, MissingExtra
+from crosstune.files import read_json, write_json, write_text
+from crosstune.progress import say
+from crosstune.recipe import dump_recipe, load_collection_recipe
+from crosstune.run import RunFolder
+from crosstune.search_space import Dimension, parse_space
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
+
+RUN_DIR = "run_dir="
+MEASURE = "eval_nDCG@10"
+STARTUP_TRIALS = 4
+"""Trials that are never stopped early, with whose median later ones are compared."""
+POLL_SECONDS = 0.5
+SHARED = ("retrieve", "mine")
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """`state`: `complete`, `pruned` (stopped early, dev was worse than the median of the others) or `fail`;
+    `dev`: nDCG@10 on the verdict's dev queries, of what would be exported."""
+
+    number: int
+    params: dict[str, Any]
+    state: str
+    dev: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    folder: str
+    best: TrialResult
+    trials: list[TrialResult]
+
+
+def sweep(path: str, words: Sequence[str], trials: int, seed: int) -> SweepResult:
+    """Searches until `trials` trials have ended, those of earlier calls among them; writes `best.yaml` and
+    `sweep.json` into the folder.
+
+    Raises `InputError` for words, a recipe or a folder that cannot be used, and `CheckFailed` where every
+    trial failed.
+    """
+    roots = [word.removeprefix(RUN_DIR) for word in words if word.startswith(RUN_DIR)]
+    dimensions, fixed = parse_space([word for word in words if not word.startswith(RUN_DIR)])
+    recipe = _check(path, dimensions, fixed)
+    root = Path(roots[-1]).expanduser() if roots else Path("runs") / f"{recipe}-sweep"
+    study = _study(root, {"recipe": path, "space": [*map(repr, dimensions)], "fixed": fixed}, seed)
+    _prepare(path, fixed, root / "shared")
+    while True:
+        trial = _next(study, trials)
+        if trial is None:
+            break
+        params = [f"{dimension.key}={dimension.suggest(trial)}" for dimension in dimensions]
+        say(f"trial {trial.number + 1} of {trials}: {' '.join(params)}")
+        _run(study, trial, [path, *fixed, *params], root)
+        _keep_the_best(study, root)
+    return _result(study, root, path, [*fixed])
+
+
+def _check(path: str, dimensions: Sequence[Dimension], fixed: Sequence[str]) -> str:
+    """Loads the recipe with each end and choice once; returns its name."""
+    for dimension in dimensions:
+        for value in dimension.samples():
+            others = [f"{other.key}={other.samples()[0]}" for other in dimensions if other is not dimension]
+            recipe = load_collection_recipe(path, [*fixed, *others, f"{dimension.key}={value}"])
+    return recipe.name
+
+
+def _study(root: Path, about: dict[str, Any], seed: int) -> Study:
+    try:
+        import optuna
+    except ModuleNotFoundError:
+        raise MissingExtra("crosstune sweep", "sweep") from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    root.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(
+        study_name="sweep",
+        storage=f"sqlite:///{root / 'study.sqlite'}",
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
+        direction="maximize",
+        load_if_exists=True,
+    )
+    earlier = study.user_attrs.get("about")
+    if earlier is not None and earlier != about:
+        changed = [name for name in about if about[name] != earlier.get(name)]
+        raise InputError(
+            f"{root}: holds a search with another {' and '.join(changed)} ({earlier[changed[0]]}); go on "
+            "with the same words, or give another folder with run_dir=PATH"
+        )
+    study.set_user_attr("about", about)
+    return study
+
+
+def _prepare(path: str, fixed: Sequence[str], shared: Path) -> None:
+    """The stages before training with the recipe's own values, which trials that keep them start from."""
+    for stage in SHARED:
+        done = subprocess.run([*_command(stage, path, *fixed), f"{RUN_DIR}{shared}"], check=False)
+        if done.returncode:
+            raise InputError(f"the stage {stage} of {path} cannot be done; its message is above")
+
+
+def _command(stage: str, *words: str) -> list[str]:
+    return [sys.executable, "-m", "crosstune.cli", stage, *words]
+
+
+def _next(study: Study, trials: int) -> Trial | None:
+    """The trial that was interrupted, or a new one; `None` when enough have ended."""
+    import optuna
+
+    states = [trial.state for trial in study.get_trials(deepcopy=False)]
+    running = [number for number, state in enumerate(states) if state == optuna.trial.TrialState.RUNNING]
+    if running:
+        return optuna.Trial(study, study.get_trials(deepcopy=False)[running[0]]._trial_id)
+    return study.ask() if len(states) < trials else None
+
+
+def _run(study: Study, trial: Trial, words: Sequence[str], root: Path) -> None:
+    """Does the trial and tells the study how it ended."""
+    from optuna.trial import TrialState
+
+    folder = RunFolder(root / f"trial-{trial.number:03d}")
+    if not folder.root.is_dir():
+        shutil.copytree(root / "shared", folder.root, ignore=shutil.ignore_patterns(".lock", ".cache"))
+    log = root / f"trial-{trial.number:03d}.log"
+    for stage in (*SHARED, "train"):
+        code = _watched([*_command(stage, *words), f"{RUN_DIR}{folder.root}"], log, trial, folder)
+        if code is None:
+            study.tell(trial, state=TrialState.PRUNED)
+            say("  stopped early: dev is below the median of the other trials")
+            return
+        if code:
+            study.tell(trial, state=TrialState.FAIL)
+            why = log.read_text(encoding="utf-8").strip().splitlines()[-1]
+            completed = any(t.state == TrialState.COMPLETE for t in study.get_trials(deepcopy=False))
+            if code == InputError.exit_code and not completed:
+                raise InputError(f"the first trial cannot be done: {why} (all of it in {log})")
+            say(f"  failed: {why}")
+            return
+    value = _dev(folder)
+    study.tell(trial, value)
+    say(f"  dev nDCG@10 {value:.4f}")
+
+
+def _watched(command: Sequence[str], log: Path, trial: Trial, folder: RunFolder) -> int | None:
+    """The exit code, or `None` where the trial was stopped early. Evaluations are reported as they come."""
+    with log.open("a", encoding="utf-8") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            while process.poll() is None:
+                time.sleep(POLL_SECONDS)
+                if command[3] == "train" and report_evaluations(trial, folder):
+                    process.send_signal(signal.SIGINT)
+                    process.wait()
+                    return None
+        finally:
+            process.kill()
+            process.wait()
+    return process.returncode
+
+
+def report_evaluations(trial: Trial, folder: RunFolder) -> bool:
+    """Hands dev's figures so far on; returns whether the trial is to be stopped."""
+    path = folder.partial("train") / folder.train_log.name
+    if not path.is_file():
+        return False
+    rows = [
+        line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")
+    ]
+    found = [value for row in map(json.loads, rows) if (value := row.get(MEASURE)) is not None]
+    known = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+    for number in range(len(known), len(found)):
+        trial.report(found[number], number)
+    return bool(found) and trial.should_prune()
+
+
+def _dev(folder: RunFolder) -> float:
+    dev = read_json(folder.train_summary)["dev"]
+    return float(dev["tuned"] if dev["fused"] is None else dev["fused"])
+
+
+def _keep_the_best(study: Study, root: Path) -> None:
+    """Only the best trial's model stays; of the others what was measured."""
+    best = _best(study)
+    for folder in root.glob("trial-???"):
+        if best is None or folder.name != f"trial-{best.number:03d}":
+            for stage in (RunFolder(folder).stage("train"), RunFolder(folder).partial("train")):
+                shutil.rmtree(stage / "model", ignore_errors=True)
+                shutil.rmtree(stage / "checkpoints", ignore_errors=True)
+            RunFolder(folder).stamp("train").unlink(missing_ok=True)
+
+
+def _best(study: Study) -> FrozenTrial | None:
+    from optuna.trial import TrialState
+
+    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return max(ended, key=lambda trial: trial.value or 0.0, default=None)
+
+
+def _result(study: Study, root: Path, path: str, fixed: Sequence[str]) -> SweepResult:
+    best = _best(study)
+    if best is None:
+        raise CheckFailed(f"no trial could be done; {root}/trial-*.log say why")
+    params = [f"{key}={value}" for key, value in best.params.items()]
+    write_text(root / "best.yaml", dump_recipe(load_collection_recipe(path, [*fixed, *params])))
+    trials = [_told(trial) for trial in study.get_trials(deepcopy=False)]
+    result = SweepResult(str(root), _told(best), trials)
+    write_json(root / "sweep.json", asdict(result))
+    return result
+
+
+def _told(trial: FrozenTrial) -> TrialResult:
+    seconds = trial.duration.total_seconds() if trial.duration else 0.0
+    return TrialResult(
+        trial.number, dict(trial.params), trial.state.name.lower(), trial.value, round(seconds, 1)
+    )
