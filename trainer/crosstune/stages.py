@@ -208,30 +208,33 @@ class Pipeline:
         return {q: judged[q] for q in random.Random(self.recipe.seed).sample(sorted(judged), wanted)}
 
     def _export(self, out: Path) -> None:
-        from crosstune.export import export_model, refuse_worse
+        from crosstune.export import export_model, refuse_worse, render_card
         from crosstune.files import read_json
         from crosstune.serve.pairs import LengthRule
         from crosstune.train import read_fusion_trial
 
         recipe = self.recipe
+        rule = LengthRule(recipe.train.max_tokens, recipe.train.max_query_tokens)
+        metrics = read_json(self.folder.metrics)
         trial = read_fusion_trial(self.folder.fusion)
         if not recipe.export.allow_worse:
             refuse_worse(read_json(self.folder.train_summary)["dev"], trial.queries)
         export_model(
             self.folder.model,
-            LengthRule(recipe.train.max_tokens, recipe.train.max_query_tokens),
+            rule,
             self._sample_pairs(),
             recipe.export,
             {
                 "base_model": recipe.model,
                 "recipe": recipe.model_dump(),
                 "data_fingerprint": sha256_folder(self.collection_folder()),
-                "metrics": read_json(self.folder.metrics)["splits"],
+                "metrics": metrics["splits"],
                 "fusion": asdict(trial.fusion) if trial.fusion is not None else None,
             },
             out,
             self._export_sample(),
             self._calibration(trial.fusion),
+            render_card(recipe.collection, recipe.model, rule, metrics),
         )
 
     def _export_sample(self) -> Sample | None:

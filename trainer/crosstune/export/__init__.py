@@ -1,6 +1,7 @@
 """Export: the folder that serving systems load, proven equal to the trained model."""
 
 from crosstune.export.calibration import UNCALIBRATED, Calibration, calibrate
+from crosstune.export.card import render_card
 from crosstune.export.export import export_model
 from crosstune.export.gate import RankParity, Sample
 from crosstune.export.parity import Parity, compare_logits
@@ -19,4 +20,5 @@ __all__ = [
     "compare_logits",
     "export_model",
     "refuse_worse",
+    "render_card",
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from crosstune.errors import InputError
 from crosstune.export.calibration import UNCALIBRATED, Calibration
+from crosstune.export.card import CARD
 from crosstune.export.formats import write_further
 from crosstune.export.gate import Sample
 from crosstune.export.hf import write_hf_folder
@@ -37,13 +38,14 @@ def export_model(
     folder: Path,
     sample: Sample | None = None,
     calibration: Calibration = UNCALIBRATED,
+    card: str | None = None,
 ) -> Parity:
     """Writes the Hugging Face folder with `onnx/model.onnx`, further formats and `manifest.json`.
 
     `pairs` are real `(query, passage)` pairs on which the export must give the trained model's logits;
     `context` goes into the manifest (base model, recipe, data fingerprint, metrics); further formats are
-    compared on `sample`. Raises `CheckFailed` when a logit of `onnx` differs by more than the tolerance;
-    then nothing is left in `folder`. What `calibration` holds of dev is
+    compared on `sample`; `card` becomes the `README.md`. Raises `CheckFailed` when a logit of `onnx` differs
+    by more than the tolerance; then nothing is left in `folder`. What `calibration` holds of dev is
     written as it is. A further format beyond its limits is left out, and said.
     """
     import torch
@@ -60,6 +62,8 @@ def export_model(
         write_hf_folder(model_folder, rule, inputs, out)
         if calibration.page is not None:
             write_text(out / CALIBRATION_PAGE, calibration.page)
+        if card is not None:
+            write_text(out / CARD, card)
         advance(1)
         write_onnx(model, inputs, out / FILES["onnx"])
         advance(1)
@@ -106,7 +110,7 @@ def _files(folder: Path) -> dict[str, dict[str, object]]:
     return {
         path.relative_to(folder).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path != folder / MANIFEST
+        if path.is_file() and path not in (folder / MANIFEST, folder / CARD)
     }
 
 
