@@ -88,7 +88,7 @@ def open_binary(path: Path) -> IO[bytes]:
     try:
         import pyarrow
     except ModuleNotFoundError:
-        raise MissingExtra(f"{path}: reading .zst", "train") from None
+        raise MissingExtra(f"{path}: reading .zst", "parquet") from None
     return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
 
 
