@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,26 @@ def test_a_base_that_ranks_dev_better_than_the_first_stage_teaches(tmp_path: Pat
 
 def test_a_base_that_ranks_dev_no_better_is_not_asked(tmp_path: Path) -> None:
     assert _ask(tmp_path, tiny_cross_encoder(tmp_path / "model"), positive="d1") == [_group()]
+
+
+@pytest.mark.parametrize(("hats", "starts"), [(True, True), (False, False)])
+def test_vectors_that_teach_nothing_are_a_start_unless_far_worse(
+    tmp_path: Path, hats: bool, starts: bool
+) -> None:
+    """The first stage is perfect; the vectors rank the query about pasta at .63 and that about hats at 1."""
+    queries = {"q": "how do I cook pasta"} | ({"h": "what to wear on the head"} if hats else {})
+    qrels = {"q": {"d1": 1}} | ({"h": {"d2": 1}} if hats else {})
+    dev = {"q": {"d1": 3.0, "d0": 2.0, "d2": 1.0}} | (
+        {"h": {"d2": 3.0, "d0": 2.0, "d1": 1.0}} if hats else {}
+    )
+    started: list[Sequence[Group]] = []
+    own = OwnVectors(
+        resolve_model(PACKAGED), "base", tmp_path, 1, False, lambda _vectors, scored: started.append(scored)
+    )
+    assert own.teach([_group()], Collection("c", PASSAGES, queries, {"dev": qrels}), dev) == [_group()]
+    assert len(started) == starts
+    for (group,) in started:
+        assert None not in group.teacher_scores, "the start is as sharp as these"
 
 
 def test_the_teacher_is_asked_once(tmp_path: Path) -> None:

@@ -43,9 +43,10 @@ def begin(
 ) -> tuple[PreTrainedModel, list[Group]]:
     """The network to train and the groups to train it on.
 
-    `network` is what was loaded from `base`. Where its vectors rank dev better than the first stage, the
-    groups get their scores, and a base without a ranking head starts as their comparison; that is kept as
-    `start` in `folder`, so that an interrupted training builds it once.
+    `network` is what was loaded from `base`. Where its vectors and the first stage together rank dev better
+    than the first stage, the groups get their scores; a base without a ranking head starts as the comparison
+    of its vectors where these are not far worse than the first stage. That is kept as `start` in `folder`,
+    so that an interrupted training builds it once.
     """
     start = folder / "start"
     # The scores of a teacher that mining was told to hand on come before those of the base.

@@ -25,17 +25,21 @@ if TYPE_CHECKING:
     from crosstune.train.bi_encoder import BiEncoder
 
 Table = npt.NDArray[Any]
+WORTH = 0.7
+"""Share of the first stage's nDCG@10 on dev from which on vectors are a better start than a fresh head."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Teacher:
-    """What `teacher.json` holds: the weights of the base's cosine and of the first stage's score, nDCG@10 of
-    both on the sampled dev candidates, and the logits of every group, `None` when it has nothing to teach."""
+    """What `teacher.json` holds: the weights of the base's cosine and of the first stage's score, nDCG@10 on
+    the sampled dev candidates of the two together and of each, and the logits of every group, `None` when it
+    has nothing to teach."""
 
     cosine_weight: float
     first_stage_weight: float
     dev_ndcg: float
     dev_ndcg_of_first_stage: float
+    dev_ndcg_of_vectors: float
     scores: list[list[float]] | None
 
 
@@ -45,7 +49,8 @@ class OwnVectors:
     the teacher of the cross-encoder that is trained in `folder`.
 
     `start`, where there is one, is called with the vectors, whose segments are then kept apart, and the
-    groups that they have scored.
+    groups that they have scored: where the two rank dev better than the first stage, and where the vectors
+    alone are worth it (`WORTH`).
     """
 
     base: Path
@@ -69,8 +74,8 @@ class OwnVectors:
         teacher = Teacher(**read_json(path))
         say(
             f"  dev nDCG@10 {teacher.dev_ndcg:.4f} by {teacher.cosine_weight:.1f} x the {self.kind} vectors' "
-            f"cosine + {teacher.first_stage_weight:.2f} x the first stage, "
-            f"{teacher.dev_ndcg_of_first_stage:.4f} by the first stage: "
+            f"cosine + {teacher.first_stage_weight:.2f} x the first stage, {teacher.dev_ndcg_of_vectors:.4f} "
+            f"by the cosine, {teacher.dev_ndcg_of_first_stage:.4f} by the first stage: "
             f"{'nothing to distil' if teacher.scores is None else 'distilled'}"
         )
         return list(groups) if teacher.scores is None else _scored(groups, teacher.scores)
@@ -88,19 +93,34 @@ class OwnVectors:
         lists = dev_lists(collection, dev)
         features, mask = _features(lists, encoder, "dev vectors")
         weights = fit_weights(features, _positives(lists, mask), mask)
-        ranked = {
-            group.query_id: dict(zip(group.doc_ids, row.tolist(), strict=False))
-            for group, row in zip(lists, features @ weights, strict=True)
-        }
+        both, vectors = (_ranked(lists, features @ chosen) for chosen in (weights, np.array([1.0, 0.0])))
         qrels = {query_id: collection.qrels["dev"][query_id] for query_id in dev}
-        ndcg, of_first_stage = (mean(per_query(qrels, run, ["nDCG@10"])["nDCG@10"]) for run in (ranked, dev))
+        ndcg, of_first_stage, of_vectors = (
+            mean(per_query(qrels, run, ["nDCG@10"])["nDCG@10"]) for run in (both, dev, vectors)
+        )
+        teaches = ndcg > of_first_stage
+        starts = self.start is not None and (teaches or of_vectors >= WORTH * of_first_stage)
         scores = None
-        if ndcg > of_first_stage:
+        if teaches or starts:
             rows = _features(groups, encoder, "train vectors")[0] @ weights
             scores = [row[: len(group.docs)].tolist() for group, row in zip(groups, rows, strict=True)]
-            if self.start is not None:
+            if starts and self.start is not None:
                 self.start(encoder, _scored(groups, scores))
-        return Teacher(float(weights[0]), float(weights[1]), ndcg, of_first_stage, scores)
+        return Teacher(
+            float(weights[0]),
+            float(weights[1]),
+            ndcg,
+            of_first_stage,
+            of_vectors,
+            scores if teaches else None,
+        )
+
+
+def _ranked(lists: Sequence[Group], scores: Table) -> Run:
+    return {
+        group.query_id: dict(zip(group.doc_ids, row.tolist(), strict=False))
+        for group, row in zip(lists, scores, strict=True)
+    }
 
 
 def _scored(groups: Sequence[Group], scores: Sequence[Sequence[float]]) -> list[Group]:
