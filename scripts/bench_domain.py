@@ -20,22 +20,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from crosstune.evaluate.provenance import cpu_name
+
 SYSTEMS = ("first_stage", "base", "tuned", "recommended", "ceiling")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser = options_parser(__doc__)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--runs", type=Path, default=Path("runs/bench"))
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
 
-    names = options.only or sorted(path.parent.name for path in options.folder.glob("*/corpus.jsonl"))
     rows = []
-    for name in names:
+    for name in collection_names(options):
         runs = [
             run_domain(options.folder / name, seed, options.runs / name / str(seed), options.overrides)
             for seed in range(13, 13 + options.seeds)
@@ -46,6 +42,20 @@ def main() -> None:
         print(json.dumps({"machine": machine(), "command": sys.argv, "rows": rows}, indent=2))
     else:
         print(_table(rows))
+
+
+def options_parser(description: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--runs", type=Path, default=Path("runs/bench"))
+    parser.add_argument("--json", action="store_true")
+    return parser
+
+
+def collection_names(options: argparse.Namespace) -> list[str]:
+    return options.only or sorted(path.parent.name for path in options.folder.glob("*/corpus.jsonl"))
 
 
 def run_domain(collection: Path, seed: int, run_dir: Path, overrides: Sequence[str]) -> dict[str, Any]:
@@ -93,15 +103,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
 
 
 def machine() -> str:
-    cpu = next(
-        (
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.processor(),
-    )
-    return f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {cpu}"
+    return f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {cpu_name()}"
 
 
 if __name__ == "__main__":

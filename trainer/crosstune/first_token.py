@@ -6,11 +6,12 @@ computed for one position. Exact, and about a sixth of the work of a model of si
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 FAMILIES = ("bert", "camembert", "electra", "roberta", "xlm-roberta")
@@ -51,6 +52,18 @@ def can_be_cut(model: PreTrainedModel) -> bool:
     return not (model.training and any(layer.attention.self.dropout.p > 0 for layer in layers))
 
 
+def as_exact_as(
+    layer: Any, forward: Callable[..., torch.Tensor], states: torch.Tensor, *arguments: Any
+) -> torch.Tensor:
+    """`forward(states, *arguments)`, in fp32 where the layer is marked `EXACT`."""
+    import torch
+
+    if not getattr(layer, EXACT, False):
+        return forward(states, *arguments)
+    with torch.autocast(states.device.type, enabled=False):
+        return forward(states.float(), *arguments)
+
+
 def _first_token(layer: Any) -> Any:
     import torch
 
@@ -64,10 +77,7 @@ def _first_token(layer: Any) -> Any:
         ) -> torch.Tensor:
             """`hidden`: `[batch, sequence, hidden]`; `mask`: `[batch, 1, sequence, sequence]`, True or 0
             where a key counts."""
-            if not getattr(self.layer, EXACT, False):
-                return self._forward(hidden, mask)
-            with torch.autocast(hidden.device.type, enabled=False):
-                return self._forward(hidden.float(), mask)
+            return as_exact_as(self.layer, self._forward, hidden, mask)
 
         def _forward(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
             attention = self.layer.attention.self

@@ -20,6 +20,7 @@ from crosstune.files import read_json, replace_folder, write_json
 from crosstune.progress import duration, say
 
 StageName = Literal["collection", "retrieve", "mine", "train", "evaluate", "export"]
+RUN_DIR = "run_dir="
 STAGES: tuple[StageName, ...] = ("collection", "retrieve", "mine", "train", "evaluate", "export")
 
 
@@ -130,6 +131,13 @@ class RunFolder:
     @property
     def export(self) -> Path:
         return self.stage("export")
+
+
+def split_run_dir(words: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """The folder that the last `run_dir=PATH` names, and the other words of the command line."""
+    named = [word.removeprefix(RUN_DIR) for word in words if word.startswith(RUN_DIR)]
+    others = [word for word in words if not word.startswith(RUN_DIR)]
+    return (Path(named[-1]).expanduser() if named else None), others
 
 
 @dataclass(frozen=True)

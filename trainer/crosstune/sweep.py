@@ -21,14 +21,13 @@ from crosstune.errors import CheckFailed, InputError, MissingExtra
 from crosstune.files import read_json, write_json, write_text
 from crosstune.progress import say
 from crosstune.recipe import dump_recipe, load_collection_recipe
-from crosstune.run import RunFolder
+from crosstune.run import RUN_DIR, RunFolder, split_run_dir
 from crosstune.search_space import Dimension, parse_space
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.trial import FrozenTrial
 
-RUN_DIR = "run_dir="
 MEASURE = "eval_nDCG@10"
 STARTUP_TRIALS = 4
 """Trials that are never stopped early, with whose median later ones are compared."""
@@ -62,10 +61,10 @@ def sweep(path: str, words: Sequence[str], trials: int, seed: int) -> SweepResul
     Raises `InputError` for words, a recipe or a folder that cannot be used, and `CheckFailed` where every
     trial failed.
     """
-    roots = [word.removeprefix(RUN_DIR) for word in words if word.startswith(RUN_DIR)]
-    dimensions, fixed = parse_space([word for word in words if not word.startswith(RUN_DIR)])
+    run_dir, others = split_run_dir(words)
+    dimensions, fixed = parse_space(others)
     recipe = _check(path, dimensions, fixed)
-    root = Path(roots[-1]).expanduser() if roots else Path("runs") / f"{recipe}-sweep"
+    root = run_dir or Path("runs") / f"{recipe}-sweep"
     study = _study(root, {"recipe": path, "space": [*map(repr, dimensions)], "fixed": fixed}, seed)
     _prepare(path, fixed, root / "shared")
     while True:
@@ -76,7 +75,7 @@ def sweep(path: str, words: Sequence[str], trials: int, seed: int) -> SweepResul
         say(f"trial {trial.number + 1} of {trials}: {' '.join(params)}")
         _run(study, trial, [path, *fixed, *params], root)
         _keep_the_best(study, root)
-    return _result(study, root, path, [*fixed])
+    return _result(study, root, path, fixed)
 
 
 def _check(path: str, dimensions: Sequence[Dimension], fixed: Sequence[str]) -> str:
@@ -130,23 +129,24 @@ def _next(study: Study, trials: int) -> Trial | None:
     """The trial that was interrupted, or a new one; `None` when enough have ended."""
     import optuna
 
-    states = [trial.state for trial in study.get_trials(deepcopy=False)]
-    running = [number for number, state in enumerate(states) if state == optuna.trial.TrialState.RUNNING]
-    if running:
-        return optuna.Trial(study, study.get_trials(deepcopy=False)[running[0]]._trial_id)
-    return study.ask() if len(states) < trials else None
+    begun = study.get_trials(deepcopy=False)
+    for trial in begun:
+        if trial.state == optuna.trial.TrialState.RUNNING:
+            return optuna.Trial(study, trial._trial_id)
+    return study.ask() if len(begun) < trials else None
 
 
 def _run(study: Study, trial: Trial, words: Sequence[str], root: Path) -> None:
     """Does the trial and tells the study how it ended."""
     from optuna.trial import TrialState
 
-    folder = RunFolder(root / f"trial-{trial.number:03d}")
+    folder = RunFolder(_folder(root, trial.number))
     if not folder.root.is_dir():
         shutil.copytree(root / "shared", folder.root, ignore=shutil.ignore_patterns(".lock", ".cache"))
-    log = root / f"trial-{trial.number:03d}.log"
+    log = folder.root.with_suffix(".log")
     for stage in (*SHARED, "train"):
-        code = _watched([*_command(stage, *words), f"{RUN_DIR}{folder.root}"], log, trial, folder)
+        watched = trial if stage == "train" else None
+        code = _watched([*_command(stage, *words), f"{RUN_DIR}{folder.root}"], log, watched, folder)
         if code is None:
             study.tell(trial, state=TrialState.PRUNED)
             say("  stopped early: dev is below the median of the other trials")
@@ -164,14 +164,18 @@ def _run(study: Study, trial: Trial, words: Sequence[str], root: Path) -> None:
     say(f"  dev nDCG@10 {value:.4f}")
 
 
-def _watched(command: Sequence[str], log: Path, trial: Trial, folder: RunFolder) -> int | None:
-    """The exit code, or `None` where the trial was stopped early. Evaluations are reported as they come."""
+def _folder(root: Path, number: int) -> Path:
+    return root / f"trial-{number:03d}"
+
+
+def _watched(command: Sequence[str], log: Path, trial: Trial | None, folder: RunFolder) -> int | None:
+    """The exit code, or `None` where `trial` was stopped early: its evaluations are reported as they come."""
     with log.open("a", encoding="utf-8") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
         try:
             while process.poll() is None:
                 time.sleep(POLL_SECONDS)
-                if command[3] == "train" and report_evaluations(trial, folder):
+                if trial is not None and report_evaluations(trial, folder):
                     process.send_signal(signal.SIGINT)
                     process.wait()
                     return None
@@ -204,12 +208,13 @@ def _dev(folder: RunFolder) -> float:
 def _keep_the_best(study: Study, root: Path) -> None:
     """Only the best trial's model stays; of the others what was measured."""
     best = _best(study)
-    for folder in root.glob("trial-???"):
-        if best is None or folder.name != f"trial-{best.number:03d}":
-            for stage in (RunFolder(folder).stage("train"), RunFolder(folder).partial("train")):
+    for trial in study.get_trials(deepcopy=False):
+        if best is None or trial.number != best.number:
+            folder = RunFolder(_folder(root, trial.number))
+            for stage in (folder.stage("train"), folder.partial("train")):
                 shutil.rmtree(stage / "model", ignore_errors=True)
                 shutil.rmtree(stage / "checkpoints", ignore_errors=True)
-            RunFolder(folder).stamp("train").unlink(missing_ok=True)
+            folder.stamp("train").unlink(missing_ok=True)
 
 
 def _best(study: Study) -> FrozenTrial | None:

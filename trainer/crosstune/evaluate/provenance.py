@@ -21,14 +21,14 @@ def provenance(device: str, max_tokens: int) -> dict[str, Any]:
         "versions": {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "machine": {
             "device": torch.cuda.get_device_name() if device == "cuda" else device,
-            "cpu": _cpu(),
+            "cpu": cpu_name(),
             "threads": torch.get_num_threads(),
             "max_tokens": max_tokens,
         },
     }
 
 
-def _cpu() -> str:
+def cpu_name() -> str:
     """The processor's name; where Linux does not tell, its architecture."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []

@@ -31,8 +31,8 @@ class TrainSettings(Settings):
     )
     comparison: bool = Field(
         True,
-        description="a base without a ranking head starts as a comparison of these vectors, where they rank "
-        "dev better than the first stage",
+        description="a base without a ranking head starts as a comparison of these vectors, unless they "
+        "rank dev far worse than the first stage",
     )
     epochs: float = Field(2.0, gt=0, le=100, description="passes over the groups")
     learning_rate: float | None = Field(

@@ -10,6 +10,7 @@ from crosstune.errors import InputError
 from crosstune.files import read_json
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PretrainedConfig, PreTrainedModel
 
     from crosstune.serve.pairs import LengthRule
@@ -103,14 +104,21 @@ def _trained_labels(config: dict[str, Any]) -> int:
     return int(labels)
 
 
+def heads(model: PreTrainedModel, labels: int) -> list[tuple[str, torch.nn.Linear]]:
+    """The linear maps with that many outputs, by name; the last is the head."""
+    import torch
+
+    return [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module.out_features == labels
+    ]
+
+
 def _join_two_labels(model: PreTrainedModel) -> None:
     import torch
 
-    name, head = [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module.out_features == 2
-    ][-1]
+    name, head = heads(model, labels=2)[-1]
     one = torch.nn.Linear(head.in_features, 1, bias=head.bias is not None)
     with torch.no_grad():
         one.weight.copy_(head.weight[1:2] - head.weight[0:1])

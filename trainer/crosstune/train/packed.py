@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
-from crosstune.first_token import EXACT, can_be_cut
+from crosstune.first_token import as_exact_as, can_be_cut
 from crosstune.train.attention import attention
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class _Packed(torch.nn.Module):
         if self.all_tokens:
             result = shape.padded(_layer(last, states, shape)).view(shape.batch, shape.sequence, -1)
         else:
-            result = _last_layer(last, states, shape)
+            result = as_exact_as(last, partial(_first_tokens, last), states, shape)
         return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=result)
 
 
@@ -161,13 +162,6 @@ def _layer(layer: Any, states: Tensor, shape: _Shape) -> Tensor:
         shape.mask,
     )
     return _rest(layer, shape.tokens(context), states)
-
-
-def _last_layer(layer: Any, states: Tensor, shape: _Shape) -> Tensor:
-    if getattr(layer, EXACT, False):
-        with torch.autocast(states.device.type, enabled=False):
-            return _first_tokens(layer, states.float(), shape)
-    return _first_tokens(layer, states, shape)
 
 
 def _first_tokens(layer: Any, states: Tensor, shape: _Shape) -> Tensor:

@@ -6,10 +6,11 @@ every server applies is 1.0 in fp32 for all documents, and their order is lost.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from crosstune.records import Qrels, Run
 from crosstune.train.loss_kinds import KINDS, LossName
+from crosstune.train.model import heads
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,10 +45,10 @@ def shift_head(model: PreTrainedModel, offset: float) -> bool:
     """Adds `offset` to every logit by the bias of the head, in place. Returns whether it has one."""
     import torch
 
-    heads = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.out_features == 1]
-    bias: Any = heads[-1].bias if heads else None
+    found = heads(model, labels=1)
+    bias = found[-1][1].bias if found else None
     if bias is None:
         return False
     with torch.no_grad():
-        bias += offset
+        bias.add_(offset)
     return True
