@@ -59,6 +59,10 @@ def test_what_cannot_be_counted_is_no_parity(run: Path, crosstune: Crosstune) ->
         done = crosstune("parity", run, "--endpoint", server.url, "--style", "cohere", "--model", "m")
     assert done.code == 1
     assert "query 'q" in done.err
+    assert "begins again" in done.err and "goes on from there" not in done.err
+    done = crosstune("parity", run, "--endpoint", server.url, "--style", "tei")
+    assert done.code == 1
+    assert "expected an answer; --timeout-seconds" in done.err
 
 
 def test_a_folder_without_an_export_is_refused(tmp_path: Path, crosstune: Crosstune) -> None:

@@ -43,6 +43,6 @@ def parity(
     from crosstune.rerankers.settings import Load
 
     settings = endpoint_settings(endpoint, style, model, api_key_env, documents_per_request)
-    load = Load(concurrency=concurrency, timeout_seconds=timeout_seconds)
+    load = Load(concurrency=concurrency, timeout_seconds=timeout_seconds, resumes=False)
     found = live_parity(run, settings, load, queries, seed, min_tau)
     typer.echo(json.dumps({"schema": 1, **asdict(found)}, ensure_ascii=False) if as_json else str(found))

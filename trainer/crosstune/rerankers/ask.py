@@ -37,7 +37,7 @@ def rerank_by_endpoint(settings: EndpointSettings, jobs: Sequence[Job], load: Lo
                     load.timeout_seconds,
                     load.attempts,
                 )
-                endpoint = Endpoint(settings, poster, kept)
+                endpoint = Endpoint(settings, poster, kept, resumes=load.resumes)
                 return await _ask_all(endpoint, jobs, load.concurrency)
 
         return asyncio.run(work())

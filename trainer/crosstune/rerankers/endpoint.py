@@ -16,8 +16,11 @@ class Endpoint:
     """Asks for the scores of a query's documents. `documents` becomes smaller when the endpoint says that a
     request is too large."""
 
-    def __init__(self, settings: EndpointSettings, poster: Poster, store: AnswerStore) -> None:
-        self.settings, self._poster, self._store = settings, poster, store
+    def __init__(
+        self, settings: EndpointSettings, poster: Poster, store: AnswerStore, *, resumes: bool = True
+    ) -> None:
+        """`resumes`: whether the next call reads `store`, as errors then say."""
+        self.settings, self._poster, self._store, self._resumes = settings, poster, store, resumes
         self.documents = settings.documents
 
     async def ask(self, query_id: str, query: str, texts: Sequence[str]) -> list[Answer]:
@@ -54,14 +57,18 @@ class Endpoint:
             raise InputError(f"{self._at(query_id)}: {error}") from None
         except GaveUp as error:
             raise CheckFailed(
-                f"{self._at(query_id)}: found {error}; expected an answer; the answers before it are kept: "
-                "the same command goes on from there, with --attempts, --timeout-seconds or a lower "
-                "--concurrency where the endpoint is slow"
+                f"{self._at(query_id)}: found {error}; expected an answer; "
+                + (
+                    "the answers before it are kept: the same command goes on from there, with --attempts, "
+                    "--timeout-seconds or a lower --concurrency where the endpoint is slow"
+                    if self._resumes
+                    else "--timeout-seconds or a lower --concurrency help where the endpoint is slow"
+                )
             ) from None
         except BadAnswer as error:
             raise CheckFailed(
                 f"{self._at(query_id)}: {self._redacted(str(error))}. It was not counted; mend the "
-                "endpoint, and the same command goes on from there"
+                f"endpoint, and the same command {'goes on from there' if self._resumes else 'begins again'}"
             ) from None
         billed = billing(payload)
         answer = Answer(tuple(scores), response.milliseconds, response.failures, billed.tokens, billed.units)
