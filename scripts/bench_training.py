@@ -1,12 +1,15 @@
 """Training speed and memory against sentence-transformers' trainer on the same pairs, in one alternating run.
 
     python scripts/bench_training.py COLLECTION... [--max-tokens 128] [--steps 60] [--rounds 3] [--json]
+        [--base minilm|bert-base|bert-large|modernbert-base] [--groups-per-step 2]
 
 COLLECTION is a BEIR folder. Its train split is mined by the `domain` recipe (groups of 1 + 7); every system
-then trains MiniLM with a fresh head on the same groups by binary cross-entropy, two groups (16 pairs) a step,
-each turn in a process of its own. `pairs_per_second` is the median of the turns, of what both report as
-`train_runtime`; memory is the largest resident set of a turn. `peak_share` is the useful arithmetic (tokens
-without padding, forward and backward) over that of a large fp32 matrix product measured in the same turn.
+then trains the base with a fresh head on the same groups by binary cross-entropy, two groups (16 pairs) a
+step, each turn in a process of its own, on the GPU where there is one. Bases other than MiniLM have random
+weights and its tokenizer: speed does not depend on either. `pairs_per_second` is the median of the turns, of
+what both report as `train_runtime`; memory is the largest resident set of a turn, on a GPU what torch took
+there. `peak_share` is the useful arithmetic (tokens without padding, forward and backward) over that of a
+large matrix product measured in the same turn, fp32 on a CPU and bf16 on a GPU.
 
     pip install 'crosstune[train]' sentence-transformers
 """
@@ -25,7 +28,9 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
+from crosstune.device import device
 from crosstune.evaluate.provenance import cpu_name
+from random_bases import BASES, base_folder
 
 SYSTEMS = tuple(
     f"{package} {precision}"
@@ -42,13 +47,20 @@ def main() -> None:
     parser.add_argument("--max-tokens", type=int, default=128)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--base", choices=BASES, default=BASES[0])
+    parser.add_argument("--groups-per-step", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=SYSTEMS, default=SYSTEMS, metavar="SYSTEM")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     result = {
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": sys.argv,
-        "machine": {"cpu": cpu_name(), "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()},
+        "machine": {
+            "device": device_name(),
+            "cpu": cpu_name(),
+            "cores": len(os.sched_getaffinity(0)),
+            "load": os.getloadavg(),
+        },
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "collections": {path.name: _collection(path, options) for path in options.collections},
     }
@@ -67,12 +79,13 @@ def _collection(path: Path, options: argparse.Namespace) -> dict[str, dict[str, 
             recipe = ("domain", f"collection=beir:{path}", f"run_dir={mined}")
             command = [sys.executable, "-m", "crosstune.cli", stage, *recipe]
             subprocess.run(command, check=True, stdout=sys.stderr)
+        model = base_folder(options.base, Path(scratch) / "base")
         turns: dict[str, list[dict[str, float]]] = {system: [] for system in options.only}
         for round_ in range(options.rounds):
             # Who comes first changes: a machine that slows down hits all alike.
             shift = round_ % len(options.only)
             for system in [*options.only[shift:], *options.only[:shift]]:
-                turns[system].append(_turn(system, mined, options, Path(scratch) / "out"))
+                turns[system].append(_turn(system, mined, model, options, Path(scratch) / "out"))
                 print(f"{path.name} {system}: {turns[system][-1]}", file=sys.stderr, flush=True)
     rows = {system: _row(found) for system, found in turns.items()}
     base = rows.get(BASELINE)
@@ -81,12 +94,11 @@ def _collection(path: Path, options: argparse.Namespace) -> dict[str, dict[str, 
     return rows
 
 
-def _turn(system: str, mined: Path, options: argparse.Namespace, out: Path) -> dict[str, float]:
+def _turn(system: str, mined: Path, model: str, options: argparse.Namespace, out: Path) -> dict[str, float]:
     worker = Path(__file__).with_name("training_systems.py")
-    command = [sys.executable, str(worker), system, str(mined / "mine"), str(out)]
-    done = subprocess.run(
-        [*command, str(options.max_tokens), str(options.steps)], capture_output=True, text=True, check=False
-    )
+    numbers = map(str, (options.max_tokens, options.steps, options.groups_per_step))
+    command = [sys.executable, str(worker), system, str(mined / "mine"), str(out), model, *numbers]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{system} failed:\n{done.stderr[-4000:]}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -102,6 +114,12 @@ def _row(turns: list[dict[str, float]]) -> dict[str, float]:
         "mib": round(max(turn["mib"] for turn in turns)),
         "tokens_a_pair": round(turns[0]["tokens_a_pair"], 1),
     }
+
+
+def device_name() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if device() == "cuda" else "cpu"
 
 
 def _table(name: str, rows: dict[str, dict[str, float]]) -> str:

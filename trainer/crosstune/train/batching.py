@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,3 +102,13 @@ def model_inputs(pairs: Sequence[EncodedPair], pad_id: int, names: Sequence[str]
     input_ids, mask, types = pad(pairs, pad_id)
     every = {"input_ids": input_ids, "attention_mask": mask, "token_type_ids": types}
     return {name: torch.from_numpy(every[name]) for name in names}
+
+
+def halves(inputs: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+    """The rows of a batch of two or more pairs in two batches, each as wide as its longest pair."""
+    rows = len(inputs["input_ids"])
+    found = []
+    for part in (slice(0, rows // 2), slice(rows // 2, rows)):
+        width = int(inputs["attention_mask"][part].sum(1).max())
+        found.append({name: tensor[part, :width] for name, tensor in inputs.items()})
+    return found

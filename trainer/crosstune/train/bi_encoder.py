@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import AutoModel, AutoTokenizer, PrinterCallback, Trainer, TrainingArguments, set_seed
 
+from crosstune.device import device
 from crosstune.progress import progress
 from crosstune.records import Group, Run
 from crosstune.serve.pairs import model_input_names, token_budget_batches
@@ -51,7 +52,7 @@ class BiEncoder:
         logging.set_verbosity_error()  # a pooler that starts fresh is of no concern here
         self.model: PreTrainedModel = AutoModel.from_pretrained(base, dtype=torch.float32).eval()
         logging.set_verbosity(before)
-        self.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        self.model.to(device())
         self._tokenizer = AutoTokenizer.from_pretrained(base)
         self._names = model_input_names(self.model.config)
         self.markers: Markers | None = None
@@ -156,7 +157,8 @@ def cosine_run(
         rows = vectors[[place[passages[doc_id]] for doc_id in scores]]
         cosines = rows @ vectors[place[queries[query_id]]]
         run[query_id] = dict(zip(scores, cosines.tolist(), strict=True))
-    return ScoredRun(run, 1000 * (time.perf_counter() - started) / max(1, len(candidates)))
+    milliseconds = 1000 * (time.perf_counter() - started) / max(1, len(candidates))
+    return ScoredRun(run, milliseconds, device())
 
 
 def adapt(encoder: BiEncoder, groups: Sequence[Group], bf16: bool, seed: int, folder: Path) -> None:
@@ -184,7 +186,7 @@ def adapt(encoder: BiEncoder, groups: Sequence[Group], bf16: bool, seed: int, fo
             per_device_train_batch_size=PAIRS_A_STEP,
             optim="adamw_torch_fused",
             bf16=bf16,
-            use_cpu=not torch.cuda.is_available(),
+            use_cpu=device() == "cpu",
             save_strategy="no",
             logging_strategy="no",
             report_to=[],

@@ -50,7 +50,11 @@ class TrainSettings(Settings):
     dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped in training")
     groups_per_step: int = Field(8, ge=1, le=4096, description="groups an optimizer step")
     accumulate: int = Field(1, ge=1, le=4096, description="parts that a step's groups are cut into")
-    micro_batch_tokens: int = Field(2048, ge=64, description="most token slots in one forward pass")
+    micro_batch_tokens: int | None = Field(
+        None,
+        ge=64,
+        description="most token slots in one forward pass; 2048 on a CPU and 32768 on a GPU when null",
+    )
     max_tokens: int = Field(128, ge=8, le=8192, description="ids of a pair, special tokens included")
     max_query_tokens: int = Field(64, ge=1, le=4096, description="wordpieces of the query")
     precision: Literal["auto", "fp32", "bf16"] = Field(

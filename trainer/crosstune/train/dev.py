@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crosstune.device import device
 from crosstune.evaluate import dev_line, mean, per_query
 from crosstune.files import read_json, write_json
 from crosstune.models import has_ranking_head
@@ -80,12 +81,10 @@ class DevJudge:
         head, or by the cosine of its vectors where it has none."""
         kept = self._folder / "base.json"
         if not kept.is_file():
-            import torch
-
             from crosstune.train.bi_encoder import cosine_run
 
             if has_ranking_head(folder):
-                model.to("cuda" if torch.cuda.is_available() else "cpu")
+                model.to(device())
                 run = self._score(model, self._all)
             else:
                 queries, passages = self._collection.queries, self._collection.passages

@@ -7,18 +7,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, Trainer, TrainerControl
+from transformers import PreTrainedModel, TrainerControl
 
 from crosstune.errors import CheckFailed
 from crosstune.train.doctor.signs import StepSigns, flattened
 from crosstune.train.losses import GroupLoss, Lists, kl_divergence
-from crosstune.train.packed import packed
+from crosstune.train.memory import MicroBatchTrainer
 
 TEACHER_ALONE = 0.5
 TEACHER_WEIGHT = 0.5
 
 
-class GroupTrainer(Trainer):  # type: ignore[misc]
+class GroupTrainer(MicroBatchTrainer):
     """A `Trainer` over groups.
 
     `loss` is computed on the logits of all groups of a step at once, so that cutting the pairs into
@@ -52,11 +52,8 @@ class GroupTrainer(Trainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        with packed(self.accelerator.unwrap_model(model)):
-            logits = [model(**batch).logits[:, 0].float() for batch in inputs["micro_batches"]]
-        mask = inputs["mask"]
-        table = _as_table(torch.cat(logits), inputs)
-        lists = Lists(table, inputs["labels"], inputs["teacher_scores"], mask)
+        logits = self.micro_logits(model, inputs["micro_batches"])[:, 0]
+        lists = Lists(_as_table(logits, inputs), inputs["labels"], inputs["teacher_scores"], inputs["mask"])
         loss = self._step_loss(lists)
         if not torch.isfinite(loss):
             raise CheckFailed(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from crosstune.device import device
 from crosstune.errors import InputError
 from crosstune.files import read_json, sha256_file
 from crosstune.models import has_ranking_head, resolve_model
@@ -43,15 +44,13 @@ def mining_teacher(
     Scores lie in a database in the folder `cache`, by the hash of model, length rule and texts, so that
     mining goes on after a kill and with other thresholds without asking the model twice.
     """
-    import torch
-
     from crosstune.serve.pairs import PairEncoder
     from crosstune.train.model import load_cross_encoder
     from crosstune.train.scoring import score_pairs
 
     folder = resolve_teacher(spec)
     model = load_cross_encoder(folder, rule, seed)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device())
     encoder = PairEncoder.from_folder(folder, rule)
     with _store(cache / f"teacher-{_digest(folder, rule)[:16]}.sqlite") as store:
 

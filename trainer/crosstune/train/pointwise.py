@@ -11,15 +11,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments, set_seed
+from transformers import PreTrainedModel, PrinterCallback, TrainingArguments, set_seed
 
-from crosstune.errors import CheckFailed, InputError
+from crosstune.device import check_step, device
+from crosstune.errors import CheckFailed
 from crosstune.files import replace_folder, write_json
 from crosstune.models import resolve_model
 from crosstune.progress import say
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
 from crosstune.train.bert_adam import BertAdam, rate_share
 from crosstune.train.callbacks import CompleteMark, JsonlLog, StepProgress, last_complete
+from crosstune.train.memory import MicroBatchTrainer
 from crosstune.train.model import load_cross_encoder, load_two_labels
 from crosstune.train.stream import Examples, PairCollator, PairStream
 from crosstune.train.train import copy_tokenizer, disk_errors
@@ -40,7 +42,7 @@ class PointwiseSummary:
     seconds: float
 
 
-class PairTrainer(Trainer):  # type: ignore[misc]
+class PairTrainer(MicroBatchTrainer):
     """A `Trainer` whose loss is the mean cross-entropy of two classes over the pairs of a part of a step."""
 
     def __init__(self, *, checkpoint: Path | None, **arguments: Any) -> None:
@@ -64,7 +66,7 @@ class PairTrainer(Trainer):  # type: ignore[misc]
         return_outputs: bool = False,  # noqa: ARG002
         num_items_in_batch: Tensor | int | None = None,  # noqa: ARG002
     ) -> Tensor:
-        logits = torch.cat([model(**batch).logits.float() for batch in inputs["micro_batches"]])
+        logits = self.micro_logits(model, inputs["micro_batches"])
         loss = cross_entropy(logits, inputs["labels"])
         if not torch.isfinite(loss):
             raise CheckFailed(
@@ -154,7 +156,7 @@ def _arguments(settings: PointwiseSettings, seed: int, checkpoints: Path) -> Tra
         per_device_train_batch_size=settings.batch_pairs // settings.accumulate,
         gradient_accumulation_steps=settings.accumulate,
         bf16=settings.precision == "bf16",
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=device() == "cpu",
         # Dispatched batches are sliced by the size of their first tensor, here a micro-batch's.
         accelerator_config={"dispatch_batches": False},
         ignore_data_skip=True,  # the stream begins where the checkpoint ended
@@ -169,12 +171,7 @@ def _arguments(settings: PointwiseSettings, seed: int, checkpoints: Path) -> Tra
         seed=seed,
         data_seed=seed,
     )
-    seen = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
-    if seen != settings.batch_pairs:
-        raise InputError(
-            f"a step would see {seen} pairs on these devices, train.batch_pairs is "
-            f"{settings.batch_pairs}; show one device to this process: CUDA_VISIBLE_DEVICES=0"
-        )
+    check_step(arguments, settings.batch_pairs, "train.batch_pairs")
     return arguments
 
 

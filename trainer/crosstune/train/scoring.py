@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
+from crosstune.device import no_room
 from crosstune.progress import progress
 from crosstune.records import Run, ranking
 from crosstune.serve.pairs import PairEncoder, model_input_names, token_budget_batches
-from crosstune.train.batching import model_inputs
+from crosstune.train.batching import halves, model_inputs
 from crosstune.train.packed import packed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}
+"""Token slots of a forward pass; what has no room is halved."""
 
 
 @torch.inference_mode()
@@ -36,9 +39,21 @@ def score_pairs(
             inputs = model_inputs(
                 [encoded[i] for i in batch], model.config.pad_token_id, model_input_names(model.config)
             )
-            output = model(**{name: tensor.to(device) for name, tensor in inputs.items()})
-            logits[batch] = output.logits[:, 0].float().cpu()
+            logits[batch] = _logits(model, {name: tensor.to(device) for name, tensor in inputs.items()})
     return logits.tolist()
+
+
+def _logits(model: PreTrainedModel, inputs: dict[str, Tensor]) -> Tensor:
+    """`[pairs]`, fp32, on the CPU. A batch that a GPU has no room for is scored in two halves. Raises
+    `CheckFailed` where it has none for one pair."""
+    try:
+        logits: Tensor = model(**inputs).logits[:, 0].float().cpu()
+        return logits
+    except torch.OutOfMemoryError:
+        rows, tokens = inputs["input_ids"].shape
+        if rows == 1:
+            raise no_room(tokens) from None
+    return torch.cat([_logits(model, half) for half in halves(inputs)])
 
 
 @dataclass(frozen=True)

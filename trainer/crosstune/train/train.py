@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crosstune.device import check_step, device
 from crosstune.errors import InputError, MissingExtra
 from crosstune.files import replace_folder, write_json
 from crosstune.models import has_ranking_head, resolve_model
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from crosstune.train.loop import GroupTrainer
 
 USUAL_RATE, FRESH_RATE = 2e-5, 1e-4
+MICRO_BATCH_TOKENS = {"cpu": 2048, "cuda": 32768}
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,9 @@ def train(
         train_dataset=data,
         eval_dataset=list(judge.sample),
         data_collator=GroupCollator(
-            network.config.pad_token_id, settings.micro_batch_tokens, model_input_names(network.config)
+            network.config.pad_token_id,
+            settings.micro_batch_tokens or MICRO_BATCH_TOKENS[device()],
+            model_input_names(network.config),
         ),
         callbacks=[
             JsonlLog(folder / "train_log.jsonl"),
@@ -229,13 +233,12 @@ def _set_dropout(model: PreTrainedModel, share: float) -> None:
 def _arguments(
     settings: TrainSettings, rate: float, groups: int, bf16: bool, seed: int, checkpoints: Path
 ) -> TrainingArguments:
-    import torch
     from transformers import TrainingArguments
 
     # Rounded up to whole intervals, so that the last step is evaluated as well.
     every = math.ceil(settings.epochs * groups / settings.groups_per_step / settings.evaluations)
     steps = every * settings.evaluations
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=steps,
         learning_rate=rate,
@@ -247,7 +250,7 @@ def _arguments(
         gradient_accumulation_steps=settings.accumulate,
         optim="adamw_torch_fused",
         bf16=bf16,
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=device() == "cpu",
         eval_strategy="steps",
         eval_steps=every,
         save_strategy="steps",
@@ -264,6 +267,8 @@ def _arguments(
         seed=seed,
         data_seed=seed,
     )
+    check_step(arguments, settings.groups_per_step, "train.groups_per_step")
+    return arguments
 
 
 @contextmanager
