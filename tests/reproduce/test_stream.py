@@ -91,7 +91,10 @@ def test_one_batch_equals_eight_accumulated_parts(tmp_path: Path) -> None:
             assert torch.allclose(tensor, parts[name], atol=2e-6), name
 
 
-def test_going_on_after_a_kill_equals_an_uninterrupted_training(tmp_path: Path) -> None:
+def test_going_on_after_a_kill_equals_an_uninterrupted_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crosstune.train.stream.AT_ONCE", 8)  # the stream must not be read to its end at once
     whole = _train(tmp_path, "whole", dropout=0.1)
     killed = tmp_path / "killed"
     killed.mkdir()

@@ -51,30 +51,38 @@ class BertAdam(Optimizer):
             raise ValueError("BertAdam takes no closure")
         scale = self._clipping()
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad * scale, group)
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if parameters:
+                self._update(parameters, scale, group)
 
-    def _clipping(self) -> Tensor | float:
+    def _clipping(self) -> Tensor:
         """TensorFlow's `clip_by_global_norm`; torch's own divides by the norm + 1e-6."""
         gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
         if not gradients:
-            return 1.0
+            return torch.ones(())
         limit = float(self.param_groups[0]["max_grad_norm"])
         norm: Tensor = torch.nn.utils.get_total_norm(gradients).clamp(min=limit)
         return limit / norm
 
-    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[parameter]
-        if not state:
-            state["m"], state["v"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+    def _update(self, parameters: list[Tensor], scale: Tensor, group: dict[str, Any]) -> None:
+        """All tensors of a group at once: one by one, a GPU would wait for the next call most of the time."""
+        for parameter in parameters:
+            if not self.state[parameter]:
+                self.state[parameter] |= {"m": torch.zeros_like(parameter), "v": torch.zeros_like(parameter)}
+        gradients = torch._foreach_mul([p.grad for p in parameters if p.grad is not None], scale)
+        means, squares = ([self.state[parameter][name] for parameter in parameters] for name in "mv")
         beta1, beta2 = group["betas"]
-        state["m"].mul_(beta1).add_(gradient, alpha=1 - beta1)
-        state["v"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        update = state["m"] / (state["v"].sqrt() + group["eps"])
+        torch._foreach_mul_(means, beta1)
+        torch._foreach_add_(means, gradients, alpha=1 - beta1)
+        torch._foreach_mul_(squares, beta2)
+        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - beta2)
+        roots = torch._foreach_sqrt(squares)
+        torch._foreach_add_(roots, group["eps"])
+        updates = torch._foreach_div(means, roots)
         if group["weight_decay"]:
-            update.add_(parameter, alpha=group["weight_decay"])
-        parameter.sub_(group["lr"] * update)
+            torch._foreach_add_(updates, parameters, alpha=group["weight_decay"])
+        torch._foreach_mul_(updates, group["lr"])
+        torch._foreach_sub_(parameters, updates)
 
 
 def rate_share(step: int, warmup_steps: int, steps: int) -> float:

@@ -7,11 +7,13 @@ import random
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import Dataset
 from transformers import AutoModel, AutoTokenizer, PrinterCallback, Trainer, TrainingArguments, set_seed
 
@@ -91,10 +93,12 @@ class BiEncoder:
         return vectors
 
     def vectors(self, model: torch.nn.Module, rows: Sequence[list[int]], *, passage: bool = False) -> Tensor:
-        """Unit vectors `[texts, hidden]` with their gradient, computed in batches sorted by length."""
+        """Unit vectors `[texts, hidden]` with their gradient, computed in batches sorted by length. Only one
+        batch's graph is held at a time: each forward pass is done again for its gradient."""
         batches = list(token_budget_batches([len(row) for row in rows], BATCH_TOKENS))
+        pooled = partial(self._pooled, model, passage=passage)
         parts = torch.cat(
-            [self._pooled(model, [rows[i] for i in batch], passage=passage) for batch in batches]
+            [checkpoint(pooled, [rows[i] for i in batch], use_reentrant=False) for batch in batches]
         )
         order = torch.tensor([i for batch in batches for i in batch], device=parts.device)
         return torch.zeros_like(parts).index_copy(0, order, parts)

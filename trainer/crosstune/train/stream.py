@@ -17,6 +17,8 @@ from crosstune.records import Example
 from crosstune.serve.pairs import EncodedPair, PairEncoder, token_budget_batches
 from crosstune.train.batching import model_inputs
 
+AT_ONCE = 512
+"""Pairs that are tokenised together, on all cores."""
 Examples = Callable[[], Iterator[Example]]
 """Opens the source: yields its examples from the first to the last, once."""
 
@@ -41,12 +43,14 @@ class PairStream(IterableDataset[dict[str, Any]]):
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         drawn = shuffled(repeated(self._examples), self._buffer, random.Random(self._seed))
-        for query, passage, label in islice(drawn, self._skip, None):
-            (pair,) = self._encoder.encode([(query, passage)])
-            self.counts["pairs"] += 1
-            self.counts["queries_cut"] += pair.cut_query > 0
-            self.counts["passages_cut"] += pair.cut_passage > 0
-            yield {"pair": pair, "label": label}
+        wanted = islice(drawn, self._skip, None)
+        while some := list(islice(wanted, AT_ONCE)):
+            pairs = self._encoder.encode([(query, passage) for query, passage, _ in some])
+            for pair, (_, _, label) in zip(pairs, some, strict=True):
+                self.counts["pairs"] += 1
+                self.counts["queries_cut"] += pair.cut_query > 0
+                self.counts["passages_cut"] += pair.cut_passage > 0
+                yield {"pair": pair, "label": label}
 
 
 def repeated(examples: Examples) -> Iterator[Example]:
