@@ -8,8 +8,10 @@ then trains the base with a fresh head on the same groups by binary cross-entrop
 step, each turn in a process of its own, on the GPU where there is one. Bases other than MiniLM have random
 weights and its tokenizer: speed does not depend on either. `pairs_per_second` is the median of the turns, of
 what both report as `train_runtime`; memory is the largest resident set of a turn, on a GPU what torch took
-there. `peak_share` is the useful arithmetic (tokens without padding, forward and backward) over that of a
-large matrix product measured in the same turn, fp32 on a CPU and bf16 on a GPU.
+there. `steady` leaves out the first five steps,
+evaluation and the checkpoint, and ratios are to the first system of the list. `peak_share` is the useful
+arithmetic of the steady steps (tokens without padding, forward and backward) over that of a large matrix
+product measured in the same turn, fp32 on a CPU and bf16 on a GPU.
 
     pip install 'crosstune[train]' sentence-transformers
 """
@@ -37,7 +39,6 @@ SYSTEMS = tuple(
     for precision in ("fp32", "bf16")
     for package in ("sentence-transformers", "crosstune")
 )
-BASELINE = SYSTEMS[0]
 PACKAGES = ("torch", "transformers", "sentence-transformers", "accelerate", "tokenizers")
 
 
@@ -88,9 +89,10 @@ def _collection(path: Path, options: argparse.Namespace) -> dict[str, dict[str, 
                 turns[system].append(_turn(system, mined, model, options, Path(scratch) / "out"))
                 print(f"{path.name} {system}: {turns[system][-1]}", file=sys.stderr, flush=True)
     rows = {system: _row(found) for system, found in turns.items()}
-    base = rows.get(BASELINE)
+    base = rows[options.only[0]]
     for row in rows.values():
-        row["ratio"] = round(row["pairs_per_second"] / base["pairs_per_second"], 2) if base else float("nan")
+        for name, key in (("ratio", "pairs_per_second"), ("steady_ratio", "steady_pairs_per_second")):
+            row[name] = round(row[key] / base[key], 2)
     return rows
 
 
@@ -108,6 +110,9 @@ def _turn(system: str, mined: Path, model: str, options: argparse.Namespace, out
 def _row(turns: list[dict[str, float]]) -> dict[str, float]:
     return {
         "pairs_per_second": round(statistics.median(turn["pairs_per_second"] for turn in turns), 2),
+        "steady_pairs_per_second": round(
+            statistics.median(turn["steady_pairs_per_second"] for turn in turns), 2
+        ),
         "processor_seconds": round(statistics.median(turn["processor_seconds"] for turn in turns), 2),
         "peak_share": round(statistics.median(turn["gflops"] / turn["peak_gflops"] for turn in turns), 3),
         "peak_gflops": round(statistics.median(turn["peak_gflops"] for turn in turns), 1),
@@ -123,10 +128,13 @@ def device_name() -> str:
 
 
 def _table(name: str, rows: dict[str, dict[str, float]]) -> str:
-    lines = [f"{name:28s} {'pairs/s':>8s} {'ratio':>6s} {'of peak':>8s} {'MiB':>6s}"]
+    lines = [
+        f"{name:28s} {'pairs/s':>8s} {'ratio':>6s} {'steady':>8s} {'ratio':>6s} {'of peak':>8s} {'MiB':>6s}"
+    ]
     for system, row in rows.items():
         lines.append(
-            f"{system:28s} {row['pairs_per_second']:8.1f} {row['ratio']:6.2f} {row['peak_share']:8.0%} "
+            f"{system:28s} {row['pairs_per_second']:8.1f} {row['ratio']:6.2f} "
+            f"{row['steady_pairs_per_second']:8.1f} {row['steady_ratio']:6.2f} {row['peak_share']:8.0%} "
             f"{row['mib']:6.0f}"
         )
     return "\n".join(lines)

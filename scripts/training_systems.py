@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crosstune.data.mining import read_groups
 from crosstune.device import device
@@ -30,6 +30,7 @@ DOCS_A_GROUP = 8
 SEED = 13
 RATE = 2e-5
 WARMUP = 0.1
+WARM_STEPS = 5
 
 
 def main() -> None:
@@ -42,6 +43,7 @@ def main() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     started = time.process_time()
+    times = clock_steps()
     run = {"crosstune": _crosstune, "sentence-transformers": _sentence_transformers}[package]
     seconds = run(groups, model, max_tokens, groups_a_step, precision == "bf16", folder)
     used = time.process_time() - started
@@ -51,14 +53,38 @@ def main() -> None:
         json.dumps(
             {
                 "pairs_per_second": pairs / seconds,
+                "steady_pairs_per_second": _steady(times, groups_a_step * DOCS_A_GROUP),
                 "processor_seconds": used,
-                "gflops": flops / seconds / 1e9,
+                "gflops": flops / pairs * _steady(times, groups_a_step * DOCS_A_GROUP) / 1e9,
                 "peak_gflops": _peak(),
                 "mib": _mib(),
                 "tokens_a_pair": tokens / pairs,
             }
         )
     )
+
+
+def clock_steps() -> list[float]:
+    """The list that gets the time at the end of each step of any `transformers.Trainer`."""
+    import torch
+    from transformers.trainer_callback import CallbackHandler
+
+    times: list[float] = []
+    step_end = CallbackHandler.on_step_end
+
+    def timed(*arguments: Any, **named: Any) -> Any:
+        if device() == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter())
+        return step_end(*arguments, **named)
+
+    CallbackHandler.on_step_end = timed
+    return times
+
+
+def _steady(times: list[float], pairs: int) -> float:
+    """Pairs a second without the first steps, evaluation and checkpoint."""
+    return pairs * (len(times) - 1 - WARM_STEPS) / (times[-1] - times[WARM_STEPS])
 
 
 def _crosstune(
