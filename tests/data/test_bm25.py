@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,3 +88,29 @@ def test_code_tokens_find_a_part_of_a_name() -> None:
 def test_the_underscore_of_a_private_name_hides_nothing() -> None:
     collection = Collection("code", {"a": "def _resolve(): pass", "b": "def other(): pass"}, {}, {})
     assert list(search(collection, Bm25Settings(tokens="code"), "resolve")) == ["a"]
+
+
+def test_an_installed_jax_is_left_alone(tmp_path: Path) -> None:
+    """At its first call JAX takes most of a GPU's memory, and bm25s calls it when it is imported."""
+    jax = tmp_path / "jax"
+    jax.mkdir()
+    (jax / "__init__.py").write_text("import pathlib; pathlib.Path(__file__).with_name('used').touch()")
+    (jax / "lax.py").write_text("def top_k(*_): raise SystemExit('called')")
+    program = (
+        "from crosstune.data import Bm25Settings, search\n"
+        "from crosstune.records import Collection\n"
+        "print(*search(Collection('tiny', {'a': 'apple', 'b': 'plum'}, {}, {}), Bm25Settings(), 'apple'))\n"
+        "import pathlib, sys\n"
+        "print(pathlib.Path(sys.argv[1]).exists())\n"
+        "import jax\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(jax / "used")],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["a", "False"]
+    assert (jax / "used").exists(), "others still find it"

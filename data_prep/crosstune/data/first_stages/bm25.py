@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from crosstune.data.first_stages import tokens
 from crosstune.data.first_stages.cache import cached_folder, content_key
+from crosstune.data.first_stages.without_jax import bm25s
 from crosstune.errors import InputError
 from crosstune.files import sha256_file
 from crosstune.progress import progress
@@ -37,7 +38,10 @@ class Bm25:
         with progress("BM25, queries", len(asked)) as advance:
             for part in _parts(asked):
                 places, scores = self._model.retrieve(
-                    [words[query_id] for query_id in part], k=min(depth, len(self._ids)), show_progress=False
+                    [words[query_id] for query_id in part],
+                    k=min(depth, len(self._ids)),
+                    show_progress=False,
+                    backend_selection="numpy",
                 )
                 for query_id, row, values in zip(part, places, scores, strict=True):
                     found[query_id] = [
@@ -54,8 +58,6 @@ class Bm25:
 
 def open_saved(collection: Collection, settings: Bm25Settings) -> Any:
     """The memory-mapped index; built when these passages were not yet indexed with these settings."""
-    import bm25s
-
     texts = list(collection.passages.values())
     decides = settings.model_dump(include={"k1", "b", "language", "tokens"})
     code = [sha256_file(Path(file)) for file in (__file__, tokens.__file__)]
@@ -63,8 +65,8 @@ def open_saved(collection: Collection, settings: Bm25Settings) -> Any:
     def save(folder: Path) -> None:
         build(tokenized(collection, settings), settings.k1, settings.b).save(folder, show_progress=False)
 
-    folder = cached_folder("bm25", content_key(texts, decides, code, bm25s.__version__), save)
-    return bm25s.BM25.load(folder, mmap=True, load_corpus=False, show_progress=False)
+    folder = cached_folder("bm25", content_key(texts, decides, code, bm25s().__version__), save)
+    return bm25s().BM25.load(folder, mmap=True, load_corpus=False, show_progress=False)
 
 
 def tokenized(collection: Collection, settings: Bm25Settings) -> list[list[str]]:
@@ -80,9 +82,7 @@ def tokenized(collection: Collection, settings: Bm25Settings) -> list[list[str]]
 
 def build(passages: Sequence[Sequence[str]], k1: float, b: float) -> Any:
     """The index over tokens, in memory."""
-    import bm25s
-
-    model = bm25s.BM25(method="lucene", k1=k1, b=b)
+    model = bm25s().BM25(method="lucene", k1=k1, b=b)
     model.index(passages, show_progress=False)
     return model
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from crosstune.data.first_stages.without_jax import bm25s
+
 if TYPE_CHECKING:
     from crosstune.data.first_stages.settings import Bm25Settings
 
@@ -24,12 +26,11 @@ def languages() -> list[str]:
 
 def tokenize(texts: Sequence[str], settings: Bm25Settings) -> list[list[str]]:
     """The stems of each text without its stop words."""
-    import bm25s
     import Stemmer
 
     if settings.tokens == "code":
         texts = [split_identifiers(text) for text in texts]
-    tokens: list[list[str]] = bm25s.tokenize(
+    tokens: list[list[str]] = bm25s().tokenize(
         list(texts),
         stopwords=_stop_words()[settings.language],
         stemmer=Stemmer.Stemmer(settings.language),
@@ -51,11 +52,9 @@ def split_identifiers(text: str) -> str:
 
 @cache
 def _stop_words() -> dict[str, Any]:
-    from bm25s import stopwords
-
     found = {
         name.removeprefix("STOPWORDS_").lower(): list(words)
-        for name, words in vars(stopwords).items()
+        for name, words in vars(bm25s().stopwords).items()
         if name.startswith("STOPWORDS_")
     }
     return {**found, "english": found["en"]}
