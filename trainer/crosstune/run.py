@@ -17,6 +17,7 @@ from typing import Literal
 
 from crosstune.errors import InputError
 from crosstune.files import read_json, replace_folder, write_json
+from crosstune.heap import give_back
 from crosstune.progress import duration, say
 
 StageName = Literal["collection", "retrieve", "mine", "train", "evaluate", "export"]
@@ -190,6 +191,7 @@ def run_stage(folder: RunFolder, stage: Stage) -> None:
     started = time.monotonic()
     with redirect_stdout(sys.stderr):  # libraries print to standard output, where the result goes
         stage.work(partial)
+    give_back()
     seconds = time.monotonic() - started
     replace_folder(partial, folder.stage(stage.name))
     _write_stamp(folder, stage, "done", seconds)

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from transformers import AutoModel, AutoTokenizer, PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from crosstune.device import device
+from crosstune.heap import give_back
 from crosstune.progress import progress
 from crosstune.records import Group, Run
 from crosstune.serve.pairs import model_input_names, token_budget_batches
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 QUERY_TOKENS = 64
 PASSAGE_TOKENS = 128
 BATCH_TOKENS = 4096
+GRADIENT_TOKENS = 2048
 PAIRS_A_STEP = 64
 LEARNING_RATE = 2e-5
 EPOCHS = 2
@@ -95,7 +97,7 @@ class BiEncoder:
     def vectors(self, model: torch.nn.Module, rows: Sequence[list[int]], *, passage: bool = False) -> Tensor:
         """Unit vectors `[texts, hidden]` with their gradient, computed in batches sorted by length. Only one
         batch's graph is held at a time: each forward pass is done again for its gradient."""
-        batches = list(token_budget_batches([len(row) for row in rows], BATCH_TOKENS))
+        batches = list(token_budget_batches([len(row) for row in rows], GRADIENT_TOKENS))
         pooled = partial(self._pooled, model, passage=passage)
         parts = torch.cat(
             [checkpoint(pooled, [rows[i] for i in batch], use_reentrant=False) for batch in batches]
@@ -206,6 +208,7 @@ def adapt(encoder: BiEncoder, groups: Sequence[Group], bf16: bool, seed: int, fo
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     encoder.model.eval()
+    give_back()
 
 
 class _Pairs(Dataset[dict[str, Any]]):

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, TrainerControl
 
 from crosstune.errors import CheckFailed
+from crosstune.heap import give_back
 from crosstune.train.doctor.signs import StepSigns, flattened
 from crosstune.train.losses import GroupLoss, Lists, kl_divergence
 from crosstune.train.memory import MicroBatchTrainer
@@ -79,6 +80,7 @@ class GroupTrainer(MicroBatchTrainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         self.model.eval()
         metrics = {f"eval_{name}": value for name, value in self._rerank_dev(self.model).items()}
+        give_back()
         self.log(dict(metrics))
         self.control: TrainerControl = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crosstune.files import read_json, replace_folder, write_json
+from crosstune.heap import give_back
 from crosstune.models import has_ranking_head
 from crosstune.progress import say
 from crosstune.records import Collection, Group, Run
@@ -55,6 +56,7 @@ def begin(
         build = partial(_build, start, network, encoder, seed) if compare else None
         own = OwnVectors(base, settings.teacher, folder, seed, bf16, build)
         groups = own.teach(groups, collection, dev)
+        give_back()
     if start.is_dir():
         network = load_cross_encoder(start, encoder.rule, seed)
         compare_in_fp32(network)
