@@ -30,6 +30,7 @@ from crosstune.train.pointwise import train_pointwise
 from crosstune.train.pointwise_config import PointwiseSettings
 from crosstune.train.scoring import score_pairs
 from random_bases import BASES, base_folder
+from training_systems import clock_steps
 
 STEPS, CANDIDATES = 100_000, 6_668_967
 WARM_UP = 10
@@ -56,14 +57,15 @@ def main() -> None:
 
 
 def _step(model: str, precision: str, steps: int, scratch: Path) -> float:
-    """Seconds: the difference of a long and a short training; what a start costs is in both."""
-    seconds = []
-    for count in (WARM_UP, WARM_UP + steps):
-        settings = PointwiseSettings(steps=count, warmup_steps=1, precision=precision, checkpoint_steps=10**6)
-        folder = scratch / f"{precision}-{count}"
-        folder.mkdir()
-        seconds.append(train_pointwise(_examples, model, settings, SEED, folder).seconds)
-    return (seconds[1] - seconds[0]) / steps
+    """Seconds a step, without the first ones and the checkpoint at the end."""
+    times = clock_steps()
+    settings = PointwiseSettings(
+        steps=WARM_UP + steps, warmup_steps=1, precision=precision, checkpoint_steps=10**6
+    )
+    folder = scratch / precision
+    folder.mkdir()
+    train_pointwise(_examples, model, settings, SEED, folder)
+    return (times[-1] - times[WARM_UP - 1]) / steps
 
 
 def _scoring(model: str, count: int) -> float:
