@@ -48,6 +48,7 @@ def main() -> None:
     seconds = run(groups, model, max_tokens, groups_a_step, precision == "bf16", folder)
     used = time.process_time() - started
     pairs = sum(len(group.docs) for group in groups)
+    mib = _mib()
     tokens, flops = _work(groups, model, max_tokens)
     print(
         json.dumps(
@@ -57,7 +58,7 @@ def main() -> None:
                 "processor_seconds": used,
                 "gflops": flops / pairs * _steady(times, groups_a_step * DOCS_A_GROUP) / 1e9,
                 "peak_gflops": _peak(),
-                "mib": _mib(),
+                "mib": mib,
                 "tokens_a_pair": tokens / pairs,
             }
         )

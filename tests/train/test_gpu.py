@@ -64,6 +64,17 @@ def test_attention_without_padding_is_as_exact_as_the_padded_one(
     assert off(our_gradients, gradients) < max(0.02, 1.5 * off(their_gradients, gradients))
 
 
+def test_heads_of_a_width_that_the_kernel_refuses_are_padded() -> None:
+    """Flash attention takes multiples of 8."""
+    model = tiny_encoder("bert", hidden_size=40).cuda()
+    batch = {name: tensor.cuda() for name, tensor in padded_batch(LENGTHS).items()}
+    with torch.inference_mode(), torch.autocast("cuda", dtype=torch.bfloat16):
+        expected = model(**batch).logits
+        with packed(model) as smaller:
+            assert smaller
+            torch.testing.assert_close(model(**batch).logits, expected, atol=0.1, rtol=0.05)
+
+
 def test_fp32_on_a_gpu_is_fp32_on_a_cpu() -> None:
     model = tiny_encoder("bert")
     batch = padded_batch(LENGTHS)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from crosstune.errors import CheckFailed, InputError
 from crosstune.evaluate import per_query
@@ -18,6 +18,8 @@ from crosstune.records import Group, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder
 from crosstune.train import load_cross_encoder, train
 from crosstune.train.batching import GroupCollator, TokenizedGroups
+from crosstune.train.dev import DevJudge
+from crosstune.train.fusion import MEASURE
 from crosstune.train.loss_kinds import KINDS, LossName
 from crosstune.train.losses import LOSSES, Lists
 from crosstune.train.scoring import score_pairs
@@ -118,6 +120,48 @@ def test_a_start_that_training_does_not_beat_is_kept(
     expected = score_pairs(model, encoder, [(first.query, doc) for doc in first.docs])
     assert [logits[first.query_id][doc_id] for doc_id in first.doc_ids] == pytest.approx(expected, abs=1e-4)
     assert not (out / "start").exists()
+
+
+def test_weights_half_way_are_kept_where_dev_prefers_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, groups = _headless(tmp_path / "base"), random_groups(24)
+    collection, _ = dev_of(groups)
+    judged = DevJudge.sample_ndcg
+
+    def prefers_half(self: DevJudge, model: PreTrainedModel, name: str) -> float:
+        judged(self, model, name)
+        return 2.0 if name.endswith("x0.5") else 0.0
+
+    monkeypatch.setattr(DevJudge, "sample_ndcg", prefers_half)
+    out = tmp_path / "out"
+    out.mkdir()
+    settings = tiny_settings(teacher="base", dev_queries=12)
+    summary = train(groups, collection, _positives_last(groups), str(base), settings, 5, out)
+    assert (summary.best_share, summary.best_dev_ndcg) == (0.5, 2.0)
+    assert 0 < summary.best_step <= summary.steps
+    model, encoder = load_cross_encoder(out / "model", RULE, 0), PairEncoder.from_folder(out / "model", RULE)
+    logits = read_run(out / "dev.tuned.trec")
+    assert len(logits) == 24, "those of the sample and the others are of the same weights"
+    for group in groups:
+        expected = score_pairs(model, encoder, [(group.query, doc) for doc in group.docs])
+        assert [logits[group.query_id][d] for d in group.doc_ids] == pytest.approx(expected, abs=1e-4)
+
+
+def test_scores_of_weights_half_way_do_not_disturb_a_training_that_goes_on(tmp_path: Path) -> None:
+    groups = random_groups(8)
+    collection, run = dev_of(groups)
+    folder = tiny_cross_encoder(tmp_path / "base")
+    encoder = PairEncoder.from_folder(folder, RULE)
+    model = load_cross_encoder(folder, RULE, 0)
+    (tmp_path / "dev").mkdir()
+
+    def judge() -> DevJudge:
+        return DevJudge(collection, run, tiny_settings(), encoder, 5, tmp_path / "dev")
+
+    judge().evaluation(model, 3)
+    judge().sample_ndcg(model, "3x0.5")
+    assert judge().evaluation(model, 6)[MEASURE] == judge().sample_ndcg(model, "6x0.5")
 
 
 def test_an_interrupted_training_finds_its_start_again(tmp_path: Path) -> None:
@@ -262,3 +306,12 @@ def test_no_groups_are_refused(tmp_path: Path) -> None:
     collection, run = dev_of(random_groups(2))
     with pytest.raises(InputError, match="no training groups"):
         train([], collection, run, "unused", tiny_settings(), 5, tmp_path)
+
+
+def test_a_step_that_would_see_more_groups_than_asked_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine with two GPUs: Trainer takes as many groups for each."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match=r"16 examples.*train\.groups_per_step is 8.*CUDA_VISIBLE_DEVICES=0"):
+        train_tiny(tmp_path, "out")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
 
 from crosstune.errors import CheckFailed, InputError
-
-if TYPE_CHECKING:
-    from transformers import TrainingArguments
 
 
 def device() -> str:
@@ -25,12 +22,25 @@ def no_room(tokens: int) -> CheckFailed:
     )
 
 
-def check_step(arguments: TrainingArguments, wanted: int, key: str) -> None:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device said that it is full: torch's allocator in a class of its own, CUDA and its libraries
+    in words."""
+    import torch
+
+    words = ("out of memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
+
+
+def check_step(wanted: int, key: str) -> None:
     """Raises `InputError` when a step would see more than `wanted` examples, `key` of the recipe: Trainer
-    takes as many times more as it sees devices."""
-    seen = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
-    if seen != wanted:
+    takes as many for each device and each process."""
+    import torch
+
+    times = max(1, torch.cuda.device_count()) * int(os.environ.get("WORLD_SIZE", "1"))
+    if times > 1:
         raise InputError(
-            f"a step would see {seen} examples on these devices, {key} is {wanted}; show one device to this "
-            "process: CUDA_VISIBLE_DEVICES=0"
+            f"a step would see {times * wanted} examples on these devices, {key} is {wanted}; show one "
+            "device to one process: CUDA_VISIBLE_DEVICES=0, and no WORLD_SIZE"
         )

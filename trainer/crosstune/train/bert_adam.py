@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+AT_ONCE = 32
+"""Tensors of an update; what it holds beside them is three times their size."""
 NOT_DECAYED = ("LayerNorm", "layer_norm", "bias")
 
 
@@ -52,8 +54,8 @@ class BertAdam(Optimizer):
         scale = self._clipping()
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-            if parameters:
-                self._update(parameters, scale, group)
+            for first in range(0, len(parameters), AT_ONCE):
+                self._update(parameters[first : first + AT_ONCE], scale, group)
 
     def _clipping(self) -> Tensor:
         """TensorFlow's `clip_by_global_norm`; torch's own divides by the norm + 1e-6."""
@@ -65,7 +67,7 @@ class BertAdam(Optimizer):
         return limit / norm
 
     def _update(self, parameters: list[Tensor], scale: Tensor, group: dict[str, Any]) -> None:
-        """All tensors of a group at once: one by one, a GPU would wait for the next call most of the time."""
+        """Many tensors at once: one by one, a GPU would wait for the next call most of the time."""
         for parameter in parameters:
             if not self.state[parameter]:
                 self.state[parameter] |= {"m": torch.zeros_like(parameter), "v": torch.zeros_like(parameter)}

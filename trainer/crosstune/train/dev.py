@@ -69,12 +69,18 @@ class DevJudge:
         run = self._score(model, self.sample)
         if self._signs is None:
             self._signs = DevSigns(self._qrels, self._per_query, self._seed)
-            earlier = sorted(int(path.stem) for path in self._folder.glob("*.trec") if int(path.stem) < step)
-            for before in earlier:  # of the training that this one goes on with
+            steps = sorted(int(path.stem) for path in self._folder.glob("*.trec") if path.stem.isdigit())
+            for before in (earlier for earlier in steps if earlier < step):  # of the training that goes on
                 kept = read_run(self._path(str(before)))
                 self._signs.after({query_id: kept.get(query_id, {}) for query_id in self.sample})
         write_run(self._path(str(step)), run, "crosstune-dev")
         return self._signs.after(run)
+
+    def sample_ndcg(self, model: PreTrainedModel, name: str) -> float:
+        """nDCG@10 on the sample; its scores are kept under `name`."""
+        run = self._score(model, self.sample)
+        write_run(self._path(name), run, "crosstune-dev")
+        return self._mean(run)
 
     def base(self, model: PreTrainedModel, folder: Path) -> float:
         """nDCG@10 on the verdict's queries of the base that was loaded from `folder`, before training: by its

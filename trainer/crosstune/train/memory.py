@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import Trainer
 
-from crosstune.device import no_room
+from crosstune.device import is_out_of_memory, no_room
 from crosstune.progress import say
 from crosstune.train.batching import halves
 from crosstune.train.packed import packed
@@ -22,7 +22,7 @@ class MicroBatchTrainer(Trainer):  # type: ignore[misc]
     The graphs of all micro-batches are kept until the loss of the step is known. Where a GPU has no room for
     them, each forward pass is done again for its gradient (`torch.utils.checkpoint`), and where it still has
     none, the largest micro-batches are halved; both for the rest of the training, and neither changes a
-    gradient.
+    gradient, but that dropout falls otherwise in halves.
     """
 
     def __init__(self, **arguments: Any) -> None:
@@ -47,6 +47,7 @@ class MicroBatchTrainer(Trainer):  # type: ignore[misc]
     ) -> Tensor:
         """Raises `CheckFailed` where not even one pair has room."""
         earlier = self._gradients(model)
+        draws = [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if torch.cuda.is_available() else [])]
         while True:
             batches = list(_fitting(inputs["micro_batches"], self._most_slots))
             try:
@@ -54,8 +55,13 @@ class MicroBatchTrainer(Trainer):  # type: ignore[misc]
                     model, inputs | {"micro_batches": batches}, *arguments, **named
                 )
                 return loss
-            except torch.OutOfMemoryError:
-                pass  # what its traceback holds must be free before the next try
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Here what the traceback held is free.
+            torch.set_rng_state(draws[0])
+            if torch.cuda.is_available():
+                torch.cuda.set_rng_state(draws[1])
             for parameter, gradient in zip(model.parameters(), earlier, strict=True):
                 parameter.grad = None if gradient is None else gradient.clone()
             self._take_less(batches)

@@ -87,6 +87,7 @@ def train_pointwise(
     checkpoints of an interrupted call. Raises `InputError` for a base that is no BERT and for examples that
     cannot be read, `CheckFailed` when the loss is no longer a number.
     """
+    check_step(settings.batch_pairs, "train.batch_pairs")
     rule = LengthRule(settings.max_tokens, settings.max_query_tokens, settings.style)
     base = resolve_model(model)
     encoder = PairEncoder.from_folder(base, rule)
@@ -149,7 +150,7 @@ def _optimizer(network: PreTrainedModel, settings: PointwiseSettings) -> tuple[B
 
 
 def _arguments(settings: PointwiseSettings, seed: int, checkpoints: Path) -> TrainingArguments:
-    arguments = TrainingArguments(
+    return TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=settings.steps,
         max_grad_norm=0.0,  # the optimizer clips, by the original's formula
@@ -171,8 +172,6 @@ def _arguments(settings: PointwiseSettings, seed: int, checkpoints: Path) -> Tra
         seed=seed,
         data_seed=seed,
     )
-    check_step(arguments, settings.batch_pairs, "train.batch_pairs")
-    return arguments
 
 
 def _save(model: PreTrainedModel, base: Path, rule: LengthRule, folder: Path) -> None:

@@ -69,7 +69,7 @@ class Ragged:
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor, heads: int) -> Tensor:
         """Attention within each text. `keys`, `values`: `[tokens, width]`; `queries`: the same, or `[batch,
         width]`, one a text. Gives as many rows as `queries` has."""
-        if VARIABLE_LENGTH and queries.is_cuda and queries.dtype in HALF:
+        if has_kernel(queries, heads):
             return self._without_padding(queries, keys, values, heads)
         one_a_text = len(queries) != len(keys)
         context = attention(
@@ -102,6 +102,19 @@ class Ragged:
     def _heads(self, states: Tensor, heads: int) -> Tensor:
         """`[tokens, width]` -> `[batch, heads, sequence, width / heads]`."""
         return self.padded(states).view(self.batch, self.sequence, heads, -1).transpose(1, 2)
+
+
+def has_kernel(states: Tensor, heads: int) -> bool:
+    """Whether flash attention takes `states`, `[tokens, width]`, as they are."""
+    width = states.shape[-1] // heads
+    return (
+        VARIABLE_LENGTH
+        and states.is_cuda
+        and states.dtype in HALF
+        and width % 8 == 0
+        and width <= 256
+        and torch.cuda.get_device_capability(states.device) >= (8, 0)
+    )
 
 
 class _Pad(torch.autograd.Function):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from crosstune.device import no_room
+from crosstune.device import is_out_of_memory, no_room
 from crosstune.progress import progress
 from crosstune.records import Run, ranking
 from crosstune.serve.pairs import PairEncoder, model_input_names, token_budget_batches
@@ -49,7 +49,9 @@ def _logits(model: PreTrainedModel, inputs: dict[str, Tensor]) -> Tensor:
     try:
         logits: Tensor = model(**inputs).logits[:, 0].float().cpu()
         return logits
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         rows, tokens = inputs["input_ids"].shape
         if rows == 1:
             raise no_room(tokens) from None

@@ -43,13 +43,14 @@ MICRO_BATCH_TOKENS = {"cpu": 2048, "cuda": 32768}
 @dataclass(frozen=True)
 class TrainSummary:
     """What `train.json` holds: the best nDCG@10 over the sampled dev queries, that of all systems over the
-    verdict's with the name of the best (see `DevVerdict`), the counts, and the names of the doctor's
-    diagnoses."""
+    verdict's with the name of the best (see `DevVerdict`), where the best weights lie (see `Best`), the
+    counts, and the names of the doctor's diagnoses."""
 
     best_dev_ndcg: float
     dev: dict[str, float | None]
     best_on_dev: str
     best_step: int
+    best_share: float
     steps: int
     groups: int
     pairs: int
@@ -88,11 +89,7 @@ def train(
     from crosstune.train.precision import use_bf16
     from crosstune.train.start import begin
 
-    check_labels(groups, settings.loss)
-    if settings.wandb and importlib.util.find_spec("wandb") is None:
-        raise MissingExtra("train.wandb", "wandb")
-    if not collection.qrels.get("dev"):
-        raise InputError("the collection has no dev split (qrels/dev.tsv); it chooses the best checkpoint")
+    _refuse_early(groups, collection, settings)
     rule = LengthRule(settings.max_tokens, settings.max_query_tokens)
     base = resolve_model(model)
     encoder = PairEncoder.from_folder(base, rule)
@@ -158,17 +155,18 @@ def train(
         import wandb
 
         wandb.finish()
-    model, best_step, best_ndcg = _best(trainer, folder, rule, seed)
-    logits = judge.logits(model, str(best_step))
+    best = _best(trainer, judge, folder, rule, seed)
+    logits = judge.logits(best.model, best.name)
     if leaves_zero_open(settings.loss):
-        logits = _set_zero(model, logits, collection.qrels["dev"])
-    _save(model, base, folder)
+        logits = _set_zero(best.model, logits, collection.qrels["dev"])
+    _save(best.model, base, folder)
     verdict = _verdict(judge, logits, of_base, folder)
     summary = TrainSummary(
-        best_dev_ndcg=best_ndcg,
+        best_dev_ndcg=best.ndcg,
         dev=verdict.ndcg,
         best_on_dev=verdict.best,
-        best_step=best_step,
+        best_step=best.step,
+        best_share=best.share,
         steps=int(trainer.state.global_step),
         groups=len(groups),
         seconds=seconds,
@@ -179,6 +177,15 @@ def train(
     for name in ("checkpoints", "dev", "adapt", "start"):
         shutil.rmtree(folder / name, ignore_errors=name in ("adapt", "start"))
     return summary
+
+
+def _refuse_early(groups: Sequence[Group], collection: Collection, settings: TrainSettings) -> None:
+    check_step(settings.groups_per_step, "train.groups_per_step")
+    check_labels(groups, settings.loss)
+    if settings.wandb and importlib.util.find_spec("wandb") is None:
+        raise MissingExtra("train.wandb", "wandb")
+    if not collection.qrels.get("dev"):
+        raise InputError("the collection has no dev split (qrels/dev.tsv); it chooses the best checkpoint")
 
 
 def _run(trainer: GroupTrainer, checkpoints: Path) -> float:
@@ -193,18 +200,48 @@ def _run(trainer: GroupTrainer, checkpoints: Path) -> float:
     return round(float(result.metrics["train_runtime"]), 1)
 
 
-def _best(
-    trainer: GroupTrainer, folder: Path, rule: LengthRule, seed: int
-) -> tuple[PreTrainedModel, int, float]:
-    """The model that ranks the sampled dev queries best (at a tie the earlier), its step, 0 for what training
-    started from, and its nDCG@10."""
+@dataclass(frozen=True)
+class Best:
+    """The model that ranks the sampled dev queries best: with the weights of `step`, 0 for what training
+    started from, or those at `share` of the way there from the start; its nDCG@10."""
+
+    model: PreTrainedModel
+    step: int
+    share: float
+    ndcg: float
+
+    @property
+    def name(self) -> str:
+        """Of its dev scores."""
+        return str(self.step) if self.share == 1 else f"{self.step}x{self.share}"
+
+
+def _best(trainer: GroupTrainer, judge: DevJudge, folder: Path, rule: LengthRule, seed: int) -> Best:
+    """At a tie the one nearer to the start."""
     key = f"eval_{MEASURE}"
     at_start = [row[key] for row in trainer.state.log_history if row["step"] == 0 and key in row]
-    best = float(trainer.state.best_metric or 0.0)
-    if at_start and at_start[0] >= best:
-        say(f"  dev nDCG@10 was {at_start[0]:.4f} at the start, {best:.4f} at best since: the start is kept")
-        return load_cross_encoder(folder / "start", rule, seed).to(trainer.args.device), 0, at_start[0]
-    return trainer.model, int(trainer.state.best_global_step or 0), best
+    best = Best(
+        trainer.model, int(trainer.state.best_global_step or 0), 1.0, float(trainer.state.best_metric or 0.0)
+    )
+    if not at_start:
+        return best
+    start = load_cross_encoder(folder / "start", rule, seed).to(trainer.args.device)
+    best = _best_blend(best, start, judge)
+    if at_start[0] >= best.ndcg:
+        say(f"  dev nDCG@10 was {at_start[0]:.4f} at the start, {best.ndcg:.4f} at best: the start is kept")
+        return Best(start, 0, 1.0, at_start[0])
+    return best
+
+
+def _best_blend(best: Best, start: PreTrainedModel, judge: DevJudge) -> Best:
+    from crosstune.train.blend import take_best_blend
+
+    def judged(share: float) -> float:
+        return judge.sample_ndcg(best.model.eval(), dataclasses.replace(best, share=share).name)
+
+    share, ndcg = take_best_blend(best.model, start.state_dict(), best.ndcg, judged)
+    say(f"  dev nDCG@10 {ndcg:.4f} at {share:.0%} of the way from the start to step {best.step}")
+    return dataclasses.replace(best, share=share, ndcg=ndcg)
 
 
 def _set_zero(model: PreTrainedModel, logits: Run, qrels: Qrels) -> Run:
@@ -238,7 +275,7 @@ def _arguments(
     # Rounded up to whole intervals, so that the last step is evaluated as well.
     every = math.ceil(settings.epochs * groups / settings.groups_per_step / settings.evaluations)
     steps = every * settings.evaluations
-    arguments = TrainingArguments(
+    return TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=steps,
         learning_rate=rate,
@@ -267,8 +304,6 @@ def _arguments(
         seed=seed,
         data_seed=seed,
     )
-    check_step(arguments, settings.groups_per_step, "train.groups_per_step")
-    return arguments
 
 
 @contextmanager
