@@ -82,6 +82,7 @@ def train(
     from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
     from crosstune.train.batching import GroupCollator, TokenizedGroups
+    from crosstune.train.best import best_weights
     from crosstune.train.callbacks import CompleteMark, JsonlLog, StepProgress
     from crosstune.train.doctor.watch import Doctor
     from crosstune.train.loop import GroupTrainer
@@ -155,7 +156,7 @@ def train(
         import wandb
 
         wandb.finish()
-    best = _best(trainer, judge, folder, rule, seed)
+    best = best_weights(trainer, judge, folder, rule, seed)
     logits = judge.logits(best.model, best.name)
     if leaves_zero_open(settings.loss):
         logits = _set_zero(best.model, logits, collection.qrels["dev"])
@@ -198,50 +199,6 @@ def _run(trainer: GroupTrainer, checkpoints: Path) -> float:
         trainer.args.eval_on_start = False
     result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return round(float(result.metrics["train_runtime"]), 1)
-
-
-@dataclass(frozen=True)
-class Best:
-    """The model that ranks the sampled dev queries best: with the weights of `step`, 0 for what training
-    started from, or those at `share` of the way there from the start; its nDCG@10."""
-
-    model: PreTrainedModel
-    step: int
-    share: float
-    ndcg: float
-
-    @property
-    def name(self) -> str:
-        """Of its dev scores."""
-        return str(self.step) if self.share == 1 else f"{self.step}x{self.share}"
-
-
-def _best(trainer: GroupTrainer, judge: DevJudge, folder: Path, rule: LengthRule, seed: int) -> Best:
-    """At a tie the one nearer to the start."""
-    key = f"eval_{MEASURE}"
-    at_start = [row[key] for row in trainer.state.log_history if row["step"] == 0 and key in row]
-    best = Best(
-        trainer.model, int(trainer.state.best_global_step or 0), 1.0, float(trainer.state.best_metric or 0.0)
-    )
-    if not at_start:
-        return best
-    start = load_cross_encoder(folder / "start", rule, seed).to(trainer.args.device)
-    best = _best_blend(best, start, judge)
-    if at_start[0] >= best.ndcg:
-        say(f"  dev nDCG@10 was {at_start[0]:.4f} at the start, {best.ndcg:.4f} at best: the start is kept")
-        return Best(start, 0, 1.0, at_start[0])
-    return best
-
-
-def _best_blend(best: Best, start: PreTrainedModel, judge: DevJudge) -> Best:
-    from crosstune.train.blend import take_best_blend
-
-    def judged(share: float) -> float:
-        return judge.sample_ndcg(best.model.eval(), dataclasses.replace(best, share=share).name)
-
-    share, ndcg = take_best_blend(best.model, start.state_dict(), best.ndcg, judged)
-    say(f"  dev nDCG@10 {ndcg:.4f} at {share:.0%} of the way from the start to step {best.step}")
-    return dataclasses.replace(best, share=share, ndcg=ndcg)
 
 
 def _set_zero(model: PreTrainedModel, logits: Run, qrels: Qrels) -> Run:

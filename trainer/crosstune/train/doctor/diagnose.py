@@ -32,10 +32,11 @@ def diagnose(
     """
     found = data_checks.check(plan, data)
     seen = curve(plan, rows)
-    if failure is not None and not certainly_lost(plan, rows):
+    lost = certainly_lost(plan, rows)
+    if failure is not None and not lost:
         found.append(log_checks.not_a_number(plan, failure))
     if seen.steps.rows:
         names = [diagnosis.name for diagnosis in found]
-        more = log_checks.check(plan, data, seen, explained=bool(found))
+        more = log_checks.check(plan, data, seen, lost=lost, explained=bool(found))
         found += [diagnosis for diagnosis in more if diagnosis.name not in names]
     return tuple(found)

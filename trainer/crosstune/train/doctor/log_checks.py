@@ -25,8 +25,8 @@ from crosstune.train.doctor.thresholds import (
 )
 
 
-def check(plan: Plan, data: DataSigns, seen: Curve, *, explained: bool) -> list[Diagnosis]:
-    """`explained`: the data, or a loss that is no number, accounts for a model that learned nothing."""
+def check(plan: Plan, data: DataSigns, seen: Curve, *, lost: bool, explained: bool) -> list[Diagnosis]:
+    """`lost`: the last entries are those of a model that stays constant; `explained`: the data, or a loss that is no number, accounts for a model that learned nothing."""
     dead = _no_gradient(seen)
     # Dev falls as well when the labels are the wrong way round.
     reading = _labels_reversed(seen) or _over_fitting(plan, seen)
@@ -34,7 +34,7 @@ def check(plan: Plan, data: DataSigns, seen: Curve, *, explained: bool) -> list[
     if not explained:
         found += [dead, _frozen_head(seen)]
         if dead is None:
-            found.append(_rate_too_high(plan, seen) or _did_not_learn(plan, seen))
+            found.append(_rate_too_high(plan, seen, lost) or _did_not_learn(plan, seen))
     return [diagnosis for diagnosis in found if diagnosis]
 
 
@@ -75,13 +75,15 @@ def _frozen_head(seen: Curve) -> Diagnosis | None:
     )
 
 
-def _rate_too_high(plan: Plan, seen: Curve) -> Diagnosis | None:
+def _rate_too_high(plan: Plan, seen: Curve, lost: bool) -> Diagnosis | None:
     gain, before, spread = seen.end.gain, seen.beginning.gain, seen.end.mean("spread")
     if gain is None or before is None or spread is None:
         return None
     widest = max(row.get("spread", 0.0) for _, row in seen.steps.rows)
-    collapsed = gain < LITTLE_GAIN and (
-        spread < FLAT_SHARE * widest or (spread < FLAT_SPREAD and widest >= FLAT_SPREAD)
+    # A collapse that ended the training may be too short to fill the window at its end.
+    collapsed = (lost and widest >= FLAT_SPREAD) or (
+        gain < LITTLE_GAIN
+        and (spread < FLAT_SHARE * widest or (spread < FLAT_SPREAD and widest >= FLAT_SPREAD))
     )
     worse = gain < min(-WORSE, before - WORSE)
     if not collapsed and not worse:
