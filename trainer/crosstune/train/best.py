@@ -37,7 +37,7 @@ class Best:
 
 
 def best_weights(trainer: GroupTrainer, judge: DevJudge, folder: Path, rule: LengthRule, seed: int) -> Best:
-    """What `trainer` left, the start in `folder`, or a blend of both; at a tie the one nearer to the start."""
+    """What `trainer` left, the start in `folder` or a blend; at a tie the one nearer to the start."""
     key = f"eval_{MEASURE}"
     at_start = [row[key] for row in trainer.state.log_history if row["step"] == 0 and key in row]
     best = Best(
