@@ -26,8 +26,8 @@ from crosstune.train.doctor.thresholds import (
 
 
 def check(plan: Plan, data: DataSigns, seen: Curve, *, lost: bool, explained: bool) -> list[Diagnosis]:
-    """`lost`: the last entries are those of a model that stays constant; `explained`: the data, or a loss that
-    is no number, accounts for a model that learned nothing."""
+    """`lost`: the last entries are those of a model that stays constant; `explained`: the data, or a loss
+    that is no number, accounts for a model that learned nothing."""
     dead = _no_gradient(seen)
     # Dev falls as well when the labels are the wrong way round.
     reading = _labels_reversed(seen) or _over_fitting(plan, seen)
