@@ -49,6 +49,7 @@ def _live_scale(root: Path, export: Path, crosstune: Crosstune) -> str:
     return str(found["scale"])
 
 
+@pytest.mark.slow
 def test_a_calibrated_export(tmp_path: Path, recipe: Path, crosstune: Crosstune) -> None:
     collection = write_collection(tmp_path / "larger", {"train": 20, "dev": 60, "test": 10}, 120)
     words = (recipe, f"collection=beir:{collection}")

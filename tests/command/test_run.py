@@ -56,6 +56,7 @@ def test_the_main_job(tmp_path: Path, recipe: Path, crosstune: Crosstune) -> Non
     assert [p.name for p in root.iterdir() if p.name.endswith((".partial", ".tmp", ".old"))] == []
 
 
+@pytest.mark.slow
 def test_a_changed_setting_runs_its_stage_and_the_later_ones(recipe: Path, crosstune: Crosstune) -> None:
     crosstune("run", recipe)
     changed = crosstune("run", recipe, "mine.negatives=2")
@@ -114,6 +115,7 @@ def test_wandb_offline_holds_the_dev_curve(
     assert log.read_bytes().count(b"eval/nDCG@10") >= 2
 
 
+@pytest.mark.slow
 def test_two_runs_give_equal_results(tmp_path: Path, recipe: Path, crosstune: Crosstune) -> None:
     for name in ("a", "b"):
         crosstune("run", recipe, f"run_dir={tmp_path / name}")
