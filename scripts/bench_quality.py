@@ -31,7 +31,8 @@ from crosstune.files import read_json
 from crosstune.recipe import load_collection_recipe
 from crosstune.records import Collection, Run
 from crosstune.trec import read_run, write_run
-from training_systems import MODEL, train_sentence_transformers
+from random_bases import MINILM
+from training_systems import train_sentence_transformers
 
 MEASURE = "nDCG@10"
 BATCH = 16
@@ -101,7 +102,7 @@ def _sentence_transformers(collection: Collection, candidates: Run, run_dir: Pat
     with tempfile.TemporaryDirectory() as scratch:
         model, _ = train_sentence_transformers(
             groups,
-            MODEL,
+            MINILM,
             Path(scratch),
             recipe.max_tokens,
             batch=BATCH,

@@ -20,12 +20,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench_training import device_name
-from crosstune.device import device
+from crosstune.device import device, device_name
 from crosstune.models import resolve_model
 from crosstune.records import Example
 from crosstune.serve.pairs import LengthRule, PairEncoder
-from crosstune.train.model import load_cross_encoder
+from crosstune.train.model import load_scorer
 from crosstune.train.pointwise import train_pointwise
 from crosstune.train.pointwise_config import PointwiseSettings
 from crosstune.train.scoring import score_pairs
@@ -47,7 +46,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         model = base_folder(options.base, Path(scratch) / "base")
-        result: dict[str, Any] = {"device": device_name(), "base": options.base}
+        result: dict[str, Any] = {"device": device_name(device()), "base": options.base}
         for precision in options.precision:
             seconds = _step(model, precision, options.steps, Path(scratch))
             result[f"step_{precision}"] = {"seconds": seconds, "hours": seconds * STEPS / 3600}
@@ -71,7 +70,7 @@ def _step(model: str, precision: str, steps: int, scratch: Path) -> float:
 def _scoring(model: str, count: int) -> float:
     rule = LengthRule(512, 64)
     folder = resolve_model(model)
-    network = load_cross_encoder(folder, rule, SEED).to(device())
+    network = load_scorer(folder, rule, SEED)
     encoder = PairEncoder.from_folder(folder, rule)
     pairs = [(query, passage) for (query, passage, _), _ in zip(_examples(), range(count), strict=False)]
     score_pairs(network, encoder, pairs[:256])

@@ -8,10 +8,9 @@ then trains the base with a fresh head on the same groups by binary cross-entrop
 step, each turn in a process of its own, on the GPU where there is one. Bases other than MiniLM have random
 weights and its tokenizer: speed does not depend on either. `pairs_per_second` is the median of the turns, of
 what both report as `train_runtime`; memory is the largest resident set of a turn, on a GPU what torch took
-there. `steady` leaves out the first five steps,
-evaluation and the checkpoint, and ratios are to the first system of the list. `peak_share` is the useful
-arithmetic of the steady steps (tokens without padding, forward and backward) over that of a large matrix
-product measured in the same turn, fp32 on a CPU and bf16 on a GPU.
+there. `steady` leaves out the first five steps, evaluation and the checkpoint, and ratios are to the first
+system of the list. `peak_share` is the useful arithmetic of the steady steps (tokens without padding, forward
+and backward) over that of a large matrix product measured in the same turn, fp32 on a CPU and bf16 on a GPU.
 
     pip install 'crosstune[train]' sentence-transformers
 """
@@ -30,9 +29,10 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-from crosstune.device import device
+from crosstune.device import device, device_name
 from crosstune.evaluate.provenance import cpu_name
 from random_bases import BASES, base_folder
+from training_systems import WARM_STEPS
 
 SYSTEMS = tuple(
     f"{package} {precision}"
@@ -53,11 +53,15 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SYSTEMS, default=SYSTEMS, metavar="SYSTEM")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.steps < WARM_STEPS + 2:
+        parser.error(
+            f"--steps {options.steps}: {WARM_STEPS + 2} or more, the first {WARM_STEPS} are not timed"
+        )
     result = {
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": sys.argv,
         "machine": {
-            "device": device_name(),
+            "device": device_name(device()),
             "cpu": cpu_name(),
             "cores": len(os.sched_getaffinity(0)),
             "load": os.getloadavg(),
@@ -119,12 +123,6 @@ def _row(turns: list[dict[str, float]]) -> dict[str, float]:
         "mib": round(max(turn["mib"] for turn in turns)),
         "tokens_a_pair": round(turns[0]["tokens_a_pair"], 1),
     }
-
-
-def device_name() -> str:
-    import torch
-
-    return torch.cuda.get_device_name() if device() == "cuda" else "cpu"
 
 
 def _table(name: str, rows: dict[str, dict[str, float]]) -> str:

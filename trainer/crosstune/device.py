@@ -14,6 +14,13 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def device_name(kind: str) -> str:
+    """The name of the GPU for `cuda`, else `kind` itself."""
+    import torch
+
+    return torch.cuda.get_device_name() if kind == "cuda" else kind
+
+
 def no_room(tokens: int) -> CheckFailed:
     """What to raise when the device has no memory even for one pair of so many tokens."""
     return CheckFailed(

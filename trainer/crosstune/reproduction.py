@@ -111,12 +111,12 @@ class ReproductionPipeline:
 
     def _evaluate(self, out: Path) -> None:
         from crosstune.serve.pairs import PairEncoder
-        from crosstune.train import load_cross_encoder
+        from crosstune.train import load_scorer
         from crosstune.train.rerank import rerank_stream, write_msmarco_run
 
         recipe, data = self.recipe, self._data(self.folder.stage("collection"))
         reranked = rerank_stream(
-            load_cross_encoder(self.folder.model, self._rule, recipe.seed),
+            load_scorer(self.folder.model, self._rule, recipe.seed),
             PairEncoder.from_folder(self.folder.model, self._rule),
             data.candidates(),
             data.candidate_count(),

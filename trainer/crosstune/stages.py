@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crosstune.device import device
 from crosstune.errors import InputError
 from crosstune.export_inputs import dev_calibration, format_sample
 from crosstune.files import sha256_file, sha256_folder, write_json
@@ -143,7 +142,7 @@ class Pipeline:
         from crosstune.files import read_json, read_jsonl
         from crosstune.models import has_ranking_head
         from crosstune.serve.pairs import LengthRule, PairEncoder
-        from crosstune.train import fuse_run, load_cross_encoder, read_fusion_trial, resolve_model
+        from crosstune.train import fuse_run, load_scorer, read_fusion_trial, resolve_model
         from crosstune.train.bi_encoder import cosine_run
         from crosstune.train.scoring import score_run
 
@@ -157,8 +156,7 @@ class Pipeline:
             label = f"test with the {system} model"
             texts = (runs["first_stage"], collection.queries, collection.passages)
             if has_ranking_head(model):
-                network = load_cross_encoder(model, rule, recipe.seed)
-                network.to(device())
+                network = load_scorer(model, rule, recipe.seed)
                 scored = score_run(network, PairEncoder.from_folder(model, rule), *texts, f"{label}, queries")
             else:
                 scored = cosine_run(model, *texts, f"{label}'s vectors")

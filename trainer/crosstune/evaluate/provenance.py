@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from crosstune.device import device_name
+
 PACKAGES = ("crosstune", "torch", "transformers", "ir-measures", "scipy")
 
 
@@ -20,7 +22,7 @@ def provenance(device: str, max_tokens: int) -> dict[str, Any]:
         "date": time.strftime("%Y-%m-%d"),
         "versions": {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "machine": {
-            "device": torch.cuda.get_device_name() if device == "cuda" else device,
+            "device": device_name(device),
             "cpu": cpu_name(),
             "threads": torch.get_num_threads(),
             "max_tokens": max_tokens,

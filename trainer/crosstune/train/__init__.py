@@ -4,7 +4,7 @@ from crosstune.models import resolve_model
 from crosstune.serve.nogueira_cho import pair_input
 from crosstune.train.config import TrainSettings
 from crosstune.train.fusion import FusionTrial, fuse_run, read_fusion_trial
-from crosstune.train.model import load_cross_encoder
+from crosstune.train.model import load_cross_encoder, load_scorer
 from crosstune.train.pointwise_config import PointwiseSettings
 from crosstune.train.train import TrainSummary, train
 
@@ -15,6 +15,7 @@ __all__ = [
     "TrainSummary",
     "fuse_run",
     "load_cross_encoder",
+    "load_scorer",
     "pair_input",
     "read_fusion_trial",
     "resolve_model",

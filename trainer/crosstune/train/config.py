@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from crosstune.settings import Settings
 from crosstune.train.loss_kinds import KINDS, OPTIONS, LossName
 
+MICRO_BATCH_TOKENS = {"cpu": 2048, "cuda": 32768}
+
 
 class TrainSettings(Settings):
     """How the cross-encoder is trained. The unit of a step is groups; a group is one positive with
@@ -53,7 +55,8 @@ class TrainSettings(Settings):
     micro_batch_tokens: int | None = Field(
         None,
         ge=64,
-        description="most token slots in one forward pass; 2048 on a CPU and 32768 on a GPU when null",
+        description=f"most token slots in one forward pass; {MICRO_BATCH_TOKENS['cpu']} on a CPU and "
+        f"{MICRO_BATCH_TOKENS['cuda']} on a GPU when null",
     )
     max_tokens: int = Field(128, ge=8, le=8192, description="ids of a pair, special tokens included")
     max_query_tokens: int = Field(64, ge=1, le=4096, description="wordpieces of the query")

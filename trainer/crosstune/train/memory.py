@@ -47,7 +47,7 @@ class MicroBatchTrainer(Trainer):  # type: ignore[misc]
     ) -> Tensor:
         """Raises `CheckFailed` where not even one pair has room."""
         earlier = self._gradients(model)
-        draws = [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if torch.cuda.is_available() else [])]
+        draws = torch.get_rng_state(), torch.cuda.get_rng_state_all()
         while True:
             batches = list(_fitting(inputs["micro_batches"], self._most_slots))
             try:
@@ -60,8 +60,7 @@ class MicroBatchTrainer(Trainer):  # type: ignore[misc]
                     raise
             # Here what the traceback held is free.
             torch.set_rng_state(draws[0])
-            if torch.cuda.is_available():
-                torch.cuda.set_rng_state(draws[1])
+            torch.cuda.set_rng_state_all(draws[1])
             for parameter, gradient in zip(model.parameters(), earlier, strict=True):
                 parameter.grad = None if gradient is None else gradient.clone()
             self._take_less(batches)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from crosstune.device import device
 from crosstune.errors import InputError
 from crosstune.files import read_json, sha256_file
 from crosstune.models import has_ranking_head, resolve_model
@@ -45,12 +44,11 @@ def mining_teacher(
     mining goes on after a kill and with other thresholds without asking the model twice.
     """
     from crosstune.serve.pairs import PairEncoder
-    from crosstune.train.model import load_cross_encoder
+    from crosstune.train.model import load_scorer
     from crosstune.train.scoring import score_pairs
 
     folder = resolve_teacher(spec)
-    model = load_cross_encoder(folder, rule, seed)
-    model.to(device())
+    model = load_scorer(folder, rule, seed)
     encoder = PairEncoder.from_folder(folder, rule)
     with _store(cache / f"teacher-{_digest(folder, rule)[:16]}.sqlite") as store:
 

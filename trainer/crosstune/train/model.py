@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crosstune.device import device
 from crosstune.errors import InputError
 from crosstune.files import read_json
 
@@ -66,6 +67,11 @@ def load_cross_encoder(folder: Path, rule: LengthRule, seed: int) -> PreTrainedM
         _join_two_labels(model)
     _check(model, folder, rule)
     return model.eval()
+
+
+def load_scorer(folder: Path, rule: LengthRule, seed: int) -> PreTrainedModel:
+    """What `load_cross_encoder` loads, on the device that scores."""
+    return load_cross_encoder(folder, rule, seed).to(device())
 
 
 def _load(folder: Path, seed: int, **config: Any) -> PreTrainedModel:

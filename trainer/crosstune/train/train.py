@@ -21,7 +21,7 @@ from crosstune.models import has_ranking_head, resolve_model
 from crosstune.progress import say
 from crosstune.records import Collection, Group, Qrels, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
-from crosstune.train.config import TrainSettings
+from crosstune.train.config import MICRO_BATCH_TOKENS, TrainSettings
 from crosstune.train.dev import DevJudge, DevVerdict
 from crosstune.train.doctor.facts import look_at, plan
 from crosstune.train.fusion import MEASURE
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from crosstune.train.loop import GroupTrainer
 
 USUAL_RATE, FRESH_RATE = 2e-5, 1e-4
-MICRO_BATCH_TOKENS = {"cpu": 2048, "cuda": 32768}
 
 
 @dataclass(frozen=True)
