@@ -49,9 +49,13 @@ def test_the_best_evaluation_is_the_one_that_is_kept(tmp_path: Path) -> None:
     assert best == max(row["eval_nDCG@10"] for row in log if "eval_nDCG@10" in row)
 
 
-def test_dev_is_scored_with_the_saved_model_and_told_by_system(tmp_path: Path) -> None:
-    """4 queries choose the checkpoint, 12 decide; the logits kept are those of the model that is saved."""
-    out, best = train_tiny(tmp_path, "out", dev_queries=4, verdict_queries=12, epochs=3, evaluations=3)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_dev_is_scored_with_the_saved_model_and_told_by_system(tmp_path: Path, precision: str) -> None:
+    """4 queries choose the checkpoint, 12 decide; the logits kept are those of the model that is saved, in
+    fp32 whatever it was trained in."""
+    out, best = train_tiny(
+        tmp_path, "out", dev_queries=4, verdict_queries=12, epochs=3, evaluations=3, precision=precision
+    )
     logits = read_run(out / "dev.tuned.trec")
     collection, candidates = dev_of(random_groups(24)[:12])
     assert logits.keys() == candidates.keys()

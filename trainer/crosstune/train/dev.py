@@ -35,8 +35,8 @@ class DevVerdict:
 
 
 class DevJudge:
-    """Reranks dev queries: a sample at each evaluation, and some more for the verdict. The scores of each
-    evaluation lie in a folder, so that an interrupted training finds those of its best checkpoint again."""
+    """Reranks dev queries, in fp32: a sample at each evaluation, and some more for the verdict. The scores of
+    each evaluation lie in a folder, so that an interrupted training finds those of its best checkpoint again."""
 
     def __init__(
         self,
@@ -120,10 +120,12 @@ class DevJudge:
         return trial, verdict
 
     def _score(self, model: PreTrainedModel, candidates: Run) -> Run:
+        from crosstune.train.precision import in_fp32
         from crosstune.train.scoring import score_run
 
         queries, passages = self._collection.queries, self._collection.passages
-        return score_run(model, self._encoder, candidates, queries, passages, "dev, queries").run
+        with in_fp32(model):
+            return score_run(model, self._encoder, candidates, queries, passages, "dev, queries").run
 
     def _mean(self, run: Run) -> float:
         return mean(self._per_query(run))

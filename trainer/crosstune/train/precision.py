@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from crosstune.device import device
 from crosstune.files import read_json, write_json
 from crosstune.progress import say
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 GAIN = 1.5
 """From this ratio of matrix products on, bf16 pays: a step does more than these."""
@@ -36,6 +41,21 @@ def use_bf16(precision: Literal["auto", "fp32", "bf16"], folder: Path) -> bool:
         + ("bf16" if measured["bf16"] else "fp32")
     )
     return bool(measured["bf16"])
+
+
+@contextmanager
+def in_fp32(model: PreTrainedModel) -> Iterator[None]:
+    """Within the block `model` computes in fp32, also where a training in bf16 has wrapped its `forward`
+    (accelerate keeps the original beside it)."""
+    wrapped, original = model.forward, model.__dict__.get("_original_forward")
+    if original is None:
+        yield
+        return
+    model.forward = original
+    try:
+        yield
+    finally:
+        model.forward = wrapped
 
 
 def _ratio() -> float:
