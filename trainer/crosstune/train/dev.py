@@ -35,8 +35,8 @@ class DevVerdict:
 
 
 class DevJudge:
-    """Reranks dev queries, in fp32: a sample at each evaluation, and some more for the verdict. The scores of
-    each evaluation lie in a folder, so that an interrupted training finds those of its best checkpoint again."""
+    """Reranks dev queries, in fp32: a sample at each evaluation, and some more for the verdict. The scores
+    of each evaluation lie in a folder, so that an interrupted training finds its best checkpoint's again."""
 
     def __init__(
         self,
