@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import Dataset
-from transformers import AutoModel, AutoTokenizer, PrinterCallback, Trainer, TrainingArguments, set_seed
+from transformers import AutoModel, AutoTokenizer, PrinterCallback, TrainingArguments, set_seed
 
 from crosstune.device import device
 from crosstune.heap import give_back
@@ -25,6 +25,7 @@ from crosstune.serve.pairs import model_input_names, token_budget_batches
 from crosstune.train.callbacks import StepProgress
 from crosstune.train.model import usable_positions
 from crosstune.train.packed import packed
+from crosstune.train.row_trainer import RowTrainer
 from crosstune.train.scoring import ScoredRun
 
 if TYPE_CHECKING:
@@ -207,6 +208,7 @@ def adapt(encoder: BiEncoder, groups: Sequence[Group], bf16: bool, seed: int, fo
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
+    trainer.settle()
     encoder.model.eval()
     give_back()
 
@@ -236,7 +238,7 @@ class _Pairs(Dataset[dict[str, Any]]):
         }
 
 
-class _InBatchTrainer(Trainer):  # type: ignore[misc]
+class _InBatchTrainer(RowTrainer):
     def __init__(self, encoder: BiEncoder, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._encoder = encoder
@@ -244,6 +246,9 @@ class _InBatchTrainer(Trainer):  # type: ignore[misc]
 
     def _prepare_inputs(self, inputs: Any) -> Any:
         return inputs  # lists of ids: the encoder pads them and moves them to its device
+
+    def token_ids(self, inputs: list[dict[str, Any]]) -> Tensor:
+        return torch.tensor([token for row in inputs for side in ("query", "passage") for token in row[side]])
 
     def compute_loss(
         self,

@@ -14,12 +14,13 @@ from crosstune.heap import give_back
 from crosstune.train.doctor.signs import StepSigns, flattened
 from crosstune.train.losses import GroupLoss, Lists, kl_divergence
 from crosstune.train.memory import MicroBatchTrainer
+from crosstune.train.row_trainer import RowTrainer
 
 TEACHER_ALONE = 0.5
 TEACHER_WEIGHT = 0.5
 
 
-class GroupTrainer(MicroBatchTrainer):
+class GroupTrainer(RowTrainer, MicroBatchTrainer):
     """A `Trainer` over groups.
 
     `loss` is computed on the logits of all groups of a step at once, so that cutting the pairs into
@@ -66,6 +67,9 @@ class GroupTrainer(MicroBatchTrainer):
         self._signs.step(lists, _as_table(lengths, inputs), self._step_loss(flattened(lists)))
         return loss
 
+    def token_ids(self, inputs: dict[str, Any]) -> Tensor:
+        return torch.cat([batch["input_ids"].flatten() for batch in inputs["micro_batches"]])
+
     def _step_loss(self, lists: Lists) -> Tensor:
         if self._teacher_alone or lists.teacher[lists.mask].isnan().any():
             return self._loss(lists)
@@ -78,6 +82,7 @@ class GroupTrainer(MicroBatchTrainer):
         super().log(logs | self._signs.take() if "loss" in logs else logs, start_time)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        self.settle()
         self.model.eval()
         metrics = {f"eval_{name}": value for name, value in self._rerank_dev(self.model).items()}
         give_back()

@@ -89,7 +89,9 @@ def _hold(module: Any, markers: Markers) -> None:
 
     def without(gradient: Tensor) -> Tensor:
         gradient = gradient.clone()
-        if isinstance(module, torch.nn.Embedding):
+        if gradient.is_sparse:
+            gradient._values()[:, markers.all] = 0
+        elif isinstance(module, torch.nn.Embedding):
             gradient[:, markers.all] = 0
         else:
             gradient[markers.all] = 0
