@@ -18,7 +18,7 @@ from crosstune.recipe import find_recipe, load_recipe
 from models import tiny_cross_encoder
 
 
-def _crosstune(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+def crosstune(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-m", "crosstune.cli", *map(str, words)],
         cwd=cwd,
@@ -52,7 +52,7 @@ evaluate: {{figure: 0.99, tolerance: 0.001}}
 
 
 def test_all_stages_run_are_skipped_again_and_agree_with_the_run_file(recipe: Path, tmp_path: Path) -> None:
-    done = _crosstune("run", recipe, "run_dir=out", cwd=tmp_path)
+    done = crosstune("run", recipe, "run_dir=out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "published MRR@10: 0.9900 (tolerance 0.0010): NOT reproduced" in done.stdout
     metrics = json.loads((tmp_path / "out/evaluate/metrics.json").read_text())
@@ -62,21 +62,21 @@ def test_all_stages_run_are_skipped_again_and_agree_with_the_run_file(recipe: Pa
         line.split("\t")[0]: line.split("\t")[2] for line in _lines(tmp_path / "msmarco/qrels.dev.tsv")
     }
     total = 0.0
-    for line in _lines(tmp_path / "out/evaluate/tuned.tsv"):
+    for line in _lines(tmp_path / "out/evaluate/dev.tuned.tsv"):
         qid, pid, rank = line.split("\t")
         total += 1 / int(rank) if relevant[qid] == pid and int(rank) <= 10 else 0
     assert systems["tuned"]["MRR@10"] == pytest.approx(total / len(relevant))
     manifest = json.loads((tmp_path / "out/export/manifest.json").read_text())
     assert manifest["length_rule"] == {"max_tokens": 48, "max_query_tokens": 16, "style": "nogueira_cho"}
-    again = _crosstune("run", recipe, "run_dir=out", cwd=tmp_path)
+    again = crosstune("run", recipe, "run_dir=out", cwd=tmp_path)
     assert again.stderr.count("skipped, up to date") == 4
-    refused = _crosstune("mine", recipe, "run_dir=out", cwd=tmp_path)
+    refused = crosstune("mine", recipe, "run_dir=out", cwd=tmp_path)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "mine: no such stage in this recipe; one of collection, train, evaluate, export" in refused.stderr
-    query = _crosstune("run", recipe, "run_dir=out", "--query", "open", cwd=tmp_path)
+    query = crosstune("run", recipe, "run_dir=out", "--query", "open", cwd=tmp_path)
     assert query.returncode == 2
     assert "--query needs a recipe with a first stage" in query.stderr
-    report = _crosstune("report", "out", cwd=tmp_path)
+    report = crosstune("report", "out", cwd=tmp_path)
     assert (report.returncode, report.stdout) == (2, "")
     assert "it is of a published procedure, which has no report" in report.stderr
 
@@ -89,7 +89,7 @@ def test_a_broken_triple_stops_the_run_with_file_and_line(recipe: Path, tmp_path
     triples = tmp_path / "msmarco/triples.train.small.tsv"
     lines = _lines(triples)
     triples.write_text("\n".join([*lines[:5], "only\ttwo", *lines[6:]]) + "\n")
-    done = _crosstune("run", recipe, "run_dir=out", cwd=tmp_path)
+    done = crosstune("run", recipe, "run_dir=out", cwd=tmp_path)
     assert done.returncode == 2
     assert "triples.train.small.tsv:6: found 2 tab-separated columns, 3 were expected" in done.stderr
 

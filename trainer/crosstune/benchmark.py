@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crosstune.assessment import chosen_measures
-from crosstune.data.first_stages.cache import cache_folder
+from crosstune.cache import cache_folder
 from crosstune.errors import InputError, MissingExtra
 from crosstune.evaluate.assess import CEILING, DEPTHS, FIRST_STAGE, Question, assess, notes
 from crosstune.evaluate.folder import check_writable, write_evaluation

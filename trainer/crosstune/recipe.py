@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from crosstune.data import Bm25Settings, FirstStageSettings, MiningSettings, MsMarcoFiles
+from crosstune.data import Bm25Settings, FirstStageSettings, MiningSettings, MsMarcoFiles, TrecCarFiles
 from crosstune.errors import InputError
 from crosstune.evaluate import EvaluationSettings, PublishedFigure
 from crosstune.export import ExportSettings, TunedExportSettings
@@ -29,7 +29,7 @@ class Recipe(Settings):
     name: str = Field(pattern=r"^[\w.-]+$", description="name of the run folder below runs/")
     seed: int = Field(13, ge=0, lt=2**32, description="of every draw")
     collection: str = Field(description="stdlib, beir:PATH, or KIND:PATH that crosstune convert reads")
-    model: str = Field(description="package:NAME/FOLDER, hub:NAME or a folder")
+    model: str = Field(description="package:NAME/FOLDER, hub:NAME, tf:CHECKPOINT or a folder")
     first_stage: FirstStageSettings = Field(Bm25Settings(), description="bm25 where no kind is given")
     mine: MiningSettings = MiningSettings()
     train: TrainSettings = TrainSettings()
@@ -48,22 +48,36 @@ class Recipe(Settings):
         return self
 
 
-class MsMarcoRecipe(Settings):
-    """Nogueira & Cho 2019 on MS MARCO passage ranking, or on files of its formats."""
+class _ProcedureRecipe(Settings):
+    """What every published procedure has."""
 
-    procedure: Literal["nogueira_cho_msmarco"]
     name: str = Field(pattern=r"^[\w.-]+$", description="name of the run folder below runs/")
     seed: int = Field(13, ge=0, lt=2**32, description="of every draw")
-    model: str = Field(description="package:NAME/FOLDER, hub:NAME or a folder; a BERT")
-    data: MsMarcoFiles
+    model: str = Field(description="package:NAME/FOLDER, hub:NAME, tf:CHECKPOINT or a folder; a BERT")
     train: PointwiseSettings = PointwiseSettings()
     evaluate: PublishedFigure = PublishedFigure()
     export: ExportSettings = ExportSettings()
 
 
-AnyRecipe = Recipe | MsMarcoRecipe
-PROCEDURES: dict[str, type[MsMarcoRecipe]] = {
+class MsMarcoRecipe(_ProcedureRecipe):
+    """Nogueira & Cho 2019 on MS MARCO passage ranking, or on files of its formats."""
+
+    procedure: Literal["nogueira_cho_msmarco"]
+    data: MsMarcoFiles
+
+
+class TrecCarRecipe(_ProcedureRecipe):
+    """Nogueira & Cho 2019 on TREC-CAR v2.0."""
+
+    procedure: Literal["nogueira_cho_treccar"]
+    data: TrecCarFiles
+
+
+ProcedureRecipe = MsMarcoRecipe | TrecCarRecipe
+AnyRecipe = Recipe | ProcedureRecipe
+PROCEDURES: dict[str, type[ProcedureRecipe]] = {
     "nogueira_cho_msmarco": MsMarcoRecipe,
+    "nogueira_cho_treccar": TrecCarRecipe,
 }
 
 

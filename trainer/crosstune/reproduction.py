@@ -7,13 +7,18 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crosstune.data import MsMarco, build_mini_msmarco
-from crosstune.evaluate import PerQuery, render_reproduction, reproduction_metrics
-from crosstune.evaluate.reciprocal_rank import reciprocal_ranks
+from crosstune.data import JudgedLists, MsMarco, TrecCar, build_mini_msmarco
+from crosstune.evaluate import (
+    measure_systems,
+    ms_marco_values,
+    render_reproduction,
+    reproduction_metrics,
+    trec_car_values,
+)
 from crosstune.files import read_json, write_json
 from crosstune.progress import say
-from crosstune.recipe import MsMarcoRecipe, dump_recipe
-from crosstune.records import Candidate, Example
+from crosstune.recipe import MsMarcoRecipe, ProcedureRecipe, TrecCarRecipe, dump_recipe
+from crosstune.records import Candidate, Example, Run
 from crosstune.run import RunFolder, Stage, StageName, code_version, fingerprint
 from crosstune.serve.pairs import LengthRule
 from crosstune.stages import CALIBRATION_PAIRS, PARITY_PAIRS, model_digest
@@ -21,8 +26,8 @@ from crosstune.trec import write_run
 
 if TYPE_CHECKING:
     from crosstune.export import Sample
+    from crosstune.train.rerank import Scored
 
-MRR = "MRR@10"
 CODE: dict[StageName, tuple[str, ...]] = {
     "collection": ("data",),
     "train": ("train", "serve", "data"),
@@ -34,7 +39,7 @@ CODE: dict[StageName, tuple[str, ...]] = {
 class ReproductionPipeline:
     """The stages of a recipe with a `procedure`, in one run folder."""
 
-    def __init__(self, recipe: MsMarcoRecipe, folder: RunFolder) -> None:
+    def __init__(self, recipe: ProcedureRecipe, folder: RunFolder) -> None:
         self.recipe = recipe
         self.folder = folder
         train = recipe.train
@@ -62,23 +67,25 @@ class ReproductionPipeline:
     def table(self, metrics: dict[str, Any]) -> str:
         return render_reproduction(metrics)
 
-    def _made(self) -> bool:
-        return self.recipe.data.folder == "stdlib"
-
-    def _data(self, made: Path) -> MsMarco:
+    def _data(self, made: Path) -> MsMarco | TrecCar:
         """The data set; `made`: the folder of the collection stage."""
         recipe = self.recipe
         folder = Path(recipe.data.folder).expanduser()
-        if not self._made():
+        if isinstance(recipe, TrecCarRecipe):
+            return TrecCar(recipe.data, folder, made)
+        if not self._is_made():
             return MsMarco(recipe.data, folder)
         names = {"qrels": "qrels.dev.tsv", "baseline_run": "run.bm25.dev.tsv"}
         return MsMarco(recipe.data.model_copy(update=names), made)
+
+    def _is_made(self) -> bool:
+        return isinstance(self.recipe, MsMarcoRecipe) and self.recipe.data.folder == "stdlib"
 
     def _source_digest(self) -> object:
         """Sizes and times of the files: hashing 27 GB at each call would take minutes."""
         import sys
 
-        if self._made():
+        if self._is_made():
             return sys.version
         paths = self._data(self.folder.stage("collection")).paths()
         return {
@@ -88,7 +95,7 @@ class ReproductionPipeline:
 
     def _collection(self, out: Path) -> None:
         recipe = self.recipe
-        if isinstance(recipe, MsMarcoRecipe) and self._made():
+        if isinstance(recipe, MsMarcoRecipe) and self._is_made():
             mini = recipe.data.mini
             build_mini_msmarco(
                 out,
@@ -115,29 +122,38 @@ class ReproductionPipeline:
         from crosstune.train.rerank import rerank_stream, write_msmarco_run
 
         recipe, data = self.recipe, self._data(self.folder.stage("collection"))
-        reranked = rerank_stream(
-            load_scorer(self.folder.model, self._rule, recipe.seed),
-            PairEncoder.from_folder(self.folder.model, self._rule),
-            data.candidates(),
-            data.candidate_count(),
-        )
-        queries = reranked.queries
-        write_msmarco_run(out / "tuned.tsv", queries)
-        run = {q: dict(zip(scored.doc_ids, scored.scores, strict=True)) for q, scored in queries.items()}
-        write_run(out / "tuned.trec", run, "crosstune-tuned")
-        systems = _msmarco(data, {q: scored.ranks() for q, scored in queries.items()})
-        metrics = reproduction_metrics(systems, "dev", recipe.evaluate, recipe.seed)
+        model = load_scorer(self.folder.model, self._rule, recipe.seed)
+        encoder = PairEncoder.from_folder(self.folder.model, self._rule)
+        parts, milliseconds = {}, 0.0
+        for part in data.lists():
+            reranked = rerank_stream(model, encoder, part.candidates(), part.count())
+            milliseconds = reranked.milliseconds
+            run = {q: dict(zip(row.doc_ids, row.scores, strict=True)) for q, row in reranked.queries.items()}
+            write_run(self._run_file(out, part), run, "crosstune-tuned")
+            if isinstance(data, MsMarco):
+                write_msmarco_run(self._run_file(out, part).with_suffix(".tsv"), reranked.queries)
+                run, measure = _by_rank(reranked.queries), ms_marco_values
+            else:
+                measure = trec_car_values
+            parts[part.split] = measure_systems(part.qrels, run, part.first_stage(), measure)
         context = {"recipe": dump_recipe(recipe), "train": read_json(self.folder.train_summary)}
         write_json(
             out / "metrics.json",
-            {**metrics, "milliseconds_per_query": {"tuned": reranked.milliseconds}, "context": context},
+            {
+                **reproduction_metrics(parts, recipe.evaluate, recipe.seed),
+                "milliseconds_per_query": {"tuned": milliseconds},
+                "context": context,
+            },
         )
+
+    def _run_file(self, out: Path, part: JudgedLists) -> Path:
+        return out / self.folder.scores(part.split, "tuned").name
 
     def _export(self, out: Path) -> None:
         from crosstune.export import export_model
 
         recipe, data = self.recipe, self._data(self.folder.stage("collection"))
-        first: Sequence[Candidate] = list(islice(data.candidates(), PARITY_PAIRS))
+        first: Sequence[Candidate] = list(islice(data.lists()[0].candidates(), PARITY_PAIRS))
         context = {
             "base_model": recipe.model,
             "recipe": recipe.model_dump(),
@@ -147,7 +163,7 @@ class ReproductionPipeline:
         pairs = [(row.query, row.passage) for row in first]
         export_model(self.folder.model, self._rule, pairs, recipe.export, context, out, self._sample(data))
 
-    def _sample(self, data: MsMarco) -> Sample | None:
+    def _sample(self, data: MsMarco | TrecCar) -> Sample | None:
         """The first dev queries with their candidates, and the first pairs of the training stream."""
         from crosstune.export import Sample
 
@@ -155,24 +171,20 @@ class ReproductionPipeline:
         if not settings.further:
             return None
         lists: dict[str, list[Candidate]] = {}
-        for query_id, rows in groupby(data.candidates(), key=lambda row: row.query_id):
+        dev = data.lists()[0]
+        for query_id, rows in groupby(dev.candidates(), key=lambda row: row.query_id):
             lists[query_id] = list(rows)
             if len(lists) == settings.parity_queries:
                 break
-        relevant = data.qrels()
         return Sample(
             {q: rows[0].query for q, rows in lists.items()},
             {row.doc_id: row.passage for rows in lists.values() for row in rows},
             {q: {row.doc_id: float(-place) for place, row in enumerate(rows)} for q, rows in lists.items()},
-            {q: dict.fromkeys(relevant.get(q, ()), 1) for q in lists},
+            {q: dev.qrels.get(q, {}) for q in lists},
             [(row.query, row.passage) for row in islice(data.examples(), CALIBRATION_PAIRS)],
         )
 
 
-def _msmarco(data: MsMarco, ranks: dict[str, dict[str, int]]) -> dict[str, PerQuery]:
-    relevant = data.qrels()
-    systems = {"tuned": {MRR: reciprocal_ranks(relevant, ranks)}}
-    systems["ceiling"] = {MRR: {q: float(bool(ids & ranks.get(q, {}).keys())) for q, ids in relevant.items()}}
-    if (baseline := data.baseline()) is not None:
-        systems["first_stage"] = {MRR: reciprocal_ranks(relevant, baseline)}
-    return systems
+def _by_rank(queries: dict[str, Scored]) -> Run:
+    """Ranks turned around: equal scores keep the order of the file, as the rank column does."""
+    return {q: {doc: float(-rank) for doc, rank in row.ranks().items()} for q, row in queries.items()}

@@ -20,14 +20,16 @@ from crosstune.data.first_stages import (
     search,
     tune,
 )
+from crosstune.data.judged_lists import JudgedLists
 from crosstune.data.mini_msmarco import build_mini_msmarco
 from crosstune.data.mining import MiningSummary, Teacher, mine, read_answers, read_groups, read_ledger
 from crosstune.data.msmarco import MsMarco
 from crosstune.data.readers import parse_columns
-from crosstune.data.reproduction_settings import MsMarcoFiles
+from crosstune.data.reproduction_settings import MsMarcoFiles, TrecCarFiles
 from crosstune.data.settings import MiningSettings
 from crosstune.data.splits import SplitRule
 from crosstune.data.stdlib import build_stdlib
+from crosstune.data.treccar import TrecCar
 
 __all__ = [
     "Bm25Settings",
@@ -37,6 +39,7 @@ __all__ = [
     "FirstStageSettings",
     "Found",
     "HybridSettings",
+    "JudgedLists",
     "MiningSettings",
     "MiningSummary",
     "MsMarco",
@@ -46,6 +49,8 @@ __all__ = [
     "RetrievalSummary",
     "SplitRule",
     "Teacher",
+    "TrecCar",
+    "TrecCarFiles",
     "TrecSettings",
     "Trial",
     "build_mini_msmarco",

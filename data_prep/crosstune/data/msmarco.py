@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from crosstune.data.judged_lists import JudgedLists
 from crosstune.data.msmarco_files import (
     check_whole,
     read_msmarco_run,
@@ -15,7 +16,7 @@ from crosstune.data.msmarco_files import (
 )
 from crosstune.data.reproduction_settings import MsMarcoFiles
 from crosstune.errors import InputError
-from crosstune.records import Candidate, Example
+from crosstune.records import Candidate, Example, Run
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class MsMarco:
             yield Example(triple.query, triple.positive, 1)
             yield Example(triple.query, triple.negative, 0)
 
+    def lists(self) -> list[JudgedLists]:
+        """Dev, the only split that is judged."""
+        qrels = {query_id: dict.fromkeys(sorted(ids), 1) for query_id, ids in self.qrels().items()}
+        return [JudgedLists("dev", qrels, self.candidates, self.candidate_count, self._first_stage)]
+
     def qrels(self) -> dict[str, set[str]]:
         return read_qrels(self.paths()["qrels"])
 
@@ -67,7 +73,8 @@ class MsMarco:
         with self.paths()["top1000"].open("rb") as handle:
             return sum(1 for _ in handle)
 
-    def baseline(self) -> dict[str, dict[str, int]] | None:
-        """Ranks of the first stage that the recipe names, if it names one."""
+    def _first_stage(self) -> Run:
+        """That which the recipe names, by the ranks; empty where it names none."""
         path = self.paths().get("baseline_run")
-        return read_msmarco_run(path) if path else None
+        ranks = read_msmarco_run(path) if path else {}
+        return {q: {pid: float(-rank) for pid, rank in found.items()} for q, found in ranks.items()}

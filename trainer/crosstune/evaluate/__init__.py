@@ -3,7 +3,14 @@
 from crosstune.evaluate.evaluate import evaluate
 from crosstune.evaluate.leakage import LeakageReport, find_leaks
 from crosstune.evaluate.measures import PerQuery, at_depth, ceiling, mean, per_query
-from crosstune.evaluate.reproduction import PublishedFigure, render_reproduction, reproduction_metrics
+from crosstune.evaluate.reproduction import (
+    PublishedFigure,
+    measure_systems,
+    ms_marco_values,
+    render_reproduction,
+    reproduction_metrics,
+    trec_car_values,
+)
 from crosstune.evaluate.settings import EvaluationSettings
 from crosstune.evaluate.significance import Comparison, compare, holm
 from crosstune.evaluate.table import dev_line, render_table
@@ -22,8 +29,11 @@ __all__ = [
     "find_leaks",
     "holm",
     "mean",
+    "measure_systems",
+    "ms_marco_values",
     "per_query",
     "render_reproduction",
     "render_table",
     "reproduction_metrics",
+    "trec_car_values",
 ]

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crosstune.cache import cached_folder, content_key
 from crosstune.data.first_stages import tokens
-from crosstune.data.first_stages.cache import cached_folder, content_key
 from crosstune.data.first_stages.without_jax import bm25s
 from crosstune.errors import InputError
 from crosstune.files import sha256_file

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crosstune.data.first_stages.cache import cache_folder
+from crosstune.cache import cache_folder
 from crosstune.data.first_stages.encoder import Encoder, Table
 from crosstune.errors import InputError
 from crosstune.progress import progress

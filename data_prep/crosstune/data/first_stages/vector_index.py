@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crosstune.data.first_stages.cache import cached_folder, content_key
+from crosstune.cache import cached_folder, content_key
 from crosstune.data.first_stages.encoder import Table
 from crosstune.data.first_stages.protocol import needs_extra
 from crosstune.progress import say

@@ -1,4 +1,5 @@
-"""The folder for indexes and vectors: expensive, made again when it is deleted, which is safe at any time."""
+"""The folder for indexes, vectors and converted weights: expensive, made again when it is deleted, which is
+safe at any time."""
 
 from __future__ import annotations
 
