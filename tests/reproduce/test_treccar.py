@@ -8,9 +8,9 @@ from pathlib import Path
 import cbor2
 import pytest
 import pytrec_eval
-from car_files import OUTLINES, PARAGRAPHS, QRELS, page, paragraph, topic, write_cbor, write_treccar
 from test_reproduction_run import crosstune
 
+from car_data import OUTLINES, PARAGRAPHS, QRELS, page, paragraph, topic, write_cbor, write_treccar
 from crosstune.data import TrecCar, TrecCarFiles
 from crosstune.data.treccar_files import read_paragraphs, read_topics, topic_text
 from crosstune.errors import InputError
