@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from typing import Any
 import pytest
 from conftest import Crosstune
 
+from car_data import OUTLINES, QRELS, write_treccar
 from crosstune.data import read_collection, read_groups
+from crosstune.data.treccar_files import topic_text
+from crosstune.trec import read_qrels, read_run
 
 ROWS: list[dict[str, Any]] = [
     {
@@ -181,6 +185,28 @@ def test_triples_of_texts(tmp_path: Path, crosstune: Crosstune) -> None:
     assert done.code == 0, done.err
     groups = read_groups(tmp_path / "groups")
     assert [[g.query, *g.docs] for g in groups] == [[r["query"], r["positive"], r["negative"]] for r in ROWS]
+
+
+def test_trec_car(tmp_path: Path, crosstune: Crosstune) -> None:
+    texts = write_treccar(tmp_path / "in")
+    for rest in ("train", "train.run", "dev.run"):
+        path = tmp_path / "in" / rest
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    done = crosstune("convert", "in", "out")
+    assert done.code == 0, done.err
+    collection = read_collection(tmp_path / "out")
+    assert collection.passages == texts
+    judged = read_qrels(tmp_path / "in" / QRELS["test"])
+    assert collection.qrels == {"test": judged}
+    assert {q: text for q, text in collection.queries.items() if q in judged} == {
+        q: topic_text(q) for q in judged
+    }
+    assert len(collection.queries) == 2 * len(judged), "headings below the judged ones are queries too"
+    assert read_run(tmp_path / "out/candidates/test.trec") == read_run(tmp_path / "in/test.run")
+    (tmp_path / "in" / OUTLINES).write_bytes(b"no outlines")
+    broken = crosstune("convert", "in", "again")
+    assert (broken.code, (tmp_path / "again").exists()) == (2, False)
+    assert f"{Path(OUTLINES).name}:byte 0" in broken.err
 
 
 @pytest.mark.parametrize(

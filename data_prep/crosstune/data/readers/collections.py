@@ -9,6 +9,7 @@ from typing import Literal
 
 from crosstune.data.readers import beir, msmarco, trec
 from crosstune.data.readers.records import Record, split_named
+from crosstune.data.readers.treccar import read_car_outlines, read_car_paragraphs
 from crosstune.errors import InputError
 from crosstune.records import Split
 
@@ -18,8 +19,10 @@ _Read = Callable[[Path, Split | None], Iterator[Record]]
 ROLES: dict[str, tuple[Family, _Read]] = {
     "corpus.jsonl": ("beir", lambda path, _: beir.read_corpus(path)),
     "collection.tsv": ("msmarco", lambda path, _: msmarco.read_collection_tsv(path)),
+    "paragraphs.cbor": ("trec", lambda path, _: read_car_paragraphs(path)),
     "queries.jsonl": ("beir", lambda path, _: beir.read_queries(path)),
     "queries.tsv": ("msmarco", lambda path, _: msmarco.read_queries_tsv(path)),
+    "outlines.cbor": ("trec", lambda path, _: read_car_outlines(path)),
     "topics": ("trec", lambda path, _: trec.read_topics(path)),
     "beir qrels": ("beir", beir.read_qrels),
     "qrels": ("msmarco", trec.read_trec_qrels),
@@ -31,8 +34,8 @@ ROLES: dict[str, tuple[Family, _Read]] = {
 """In the order in which they are read: role -> family and reader. Judgements stand before id triples."""
 
 _ONE_OF = (
-    ("corpus.jsonl", "collection.tsv"),
-    ("queries.jsonl", "queries.tsv", "topics"),
+    ("corpus.jsonl", "collection.tsv", "paragraphs.cbor"),
+    ("queries.jsonl", "queries.tsv", "topics", "outlines.cbor"),
     ("beir qrels", "qrels", "trec qrels"),
 )
 """Roles that exclude each other. The qrels of MS MARCO and TREC have the same columns and may stand together,

@@ -24,6 +24,8 @@ FORMATS = (*FAMILIES, "triples", *NAMES, "datasets", "groups", "ir_datasets")
 
 _TABLE = r"\.(tsv|txt)$"
 _NAMES = (
+    (r"cbor.*outlines$|outlines\.cbor$", "outlines.cbor"),
+    (r"paragraph.*\.cbor$", "paragraphs.cbor"),
     (r"^corpus\.jsonl$", "corpus.jsonl"),
     (r"^queries\.jsonl$", "queries.jsonl"),
     (rf"(qidpid|id_?triples|triples.*ids).*{_TABLE}", "id triples"),
@@ -158,7 +160,7 @@ def _collection(roles: Mapping[Path, str], source: Source, passed_over: Sequence
             f"{source.where}: files of several formats that exclude each other ({names}); keep those of one "
             "collection, or name the one to read with --format"
         )
-    if not {"corpus.jsonl", "collection.tsv", "top1000"} & set(roles.values()):
+    if not {"corpus.jsonl", "collection.tsv", "paragraphs.cbor", "top1000"} & set(roles.values()):
         raise InputError(
             f"{source.where}: a collection without passages ({show_names([p.name for p in roles])}); add "
             "corpus.jsonl or collection.tsv to the folder"
