@@ -65,7 +65,7 @@ class TrecCar:
         dev, test = read_qrels(paths["dev_qrels"]), read_qrels(paths["test_qrels"])
         drawn = self._first_queries(paths["dev_run"], files.dev_queries)
         return [
-            self._part("dev", {q: dev.get(q, {}) for q in drawn}, files.dev_depth),
+            self._part("dev", {q: dev[q] for q in drawn if q in dev}, files.dev_depth),
             self._part("test", test, files.test_depth),
         ]
 
@@ -86,7 +86,7 @@ class TrecCar:
         def candidates() -> Iterator[Candidate]:
             judged = (row for row in self._candidates(path, depth) if row.query_id in qrels)
             first = next(judged, None)
-            if first is None or not any(qrels.values()):
+            if first is None:
                 raise InputError(f"{path}: no topic of it is judged in {self.paths()[f'{split}_qrels']}")
             yield first
             yield from judged
