@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from crosstune.serve.windows import Windows
 from models import tiny_cross_encoder
 
 START_SECONDS = 180.0
@@ -36,6 +37,22 @@ def tiny_export(seed: int = 0) -> Path:
     model = tiny_cross_encoder(folder / "model", seed)
     pairs = [("open", "a file"), ("sort", "the list")]
     export_model(model, LengthRule(48, 16), pairs, ExportSettings(), {"base_model": "tiny"}, folder / "tiny")
+    return folder / "tiny"
+
+
+@functools.cache
+def windowed_export(windows: Windows) -> Path:
+    """The same export, also called `tiny`, that reads long documents in windows."""
+    from crosstune.files import read_json, write_json
+    from crosstune.serve.manifest import schema_of
+    from crosstune.serve.pairs import LengthRule
+
+    folder = Path(tempfile.mkdtemp(prefix="crosstune-test-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    shutil.copytree(tiny_export(), folder / "tiny")
+    rule = LengthRule(48, 16, windows=windows)
+    path = folder / "tiny" / "manifest.json"
+    write_json(path, read_json(path) | {"schema": schema_of(rule), "length_rule": rule.as_json()})
     return folder / "tiny"
 
 

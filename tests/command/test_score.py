@@ -73,7 +73,8 @@ def test_jsonl_gz_and_parquet_give_the_helpers_scores(tmp_path: Path, crosstune:
         out = tmp_path / f"out{number}.jsonl"
         done = crosstune("score", tiny_export(), "--pairs", source, "--out", out, "--keep", "id", "--json")
         assert done.code == 0, done.err
-        assert json.loads(done.out) == {"pairs": 700, "scored": 700, "kept": 0, "cut": 1, "out": str(out)}
+        counts = {"pairs": 700, "scored": 700, "kept": 0, "windowed": 0, "cut": 1}
+        assert json.loads(done.out) == {**counts, "out": str(out)}
         outputs.append(_read(out))
     assert outputs[0] == outputs[1] == outputs[2]
     assert [row["logit"] for row in outputs[0]] == pytest.approx(_expected(rows), abs=1e-5)

@@ -10,6 +10,7 @@ import pytest
 from crosstune.data.audit import Audit, audit, render_audit
 from crosstune.data.audit.boilerplate import find_boilerplate
 from crosstune.records import Collection
+from crosstune.serve.pairs import LengthRule
 
 HOSTILE = "<script>alert(1)</script>"
 PASSAGES = {
@@ -57,7 +58,7 @@ def found() -> Audit:
         _row("a", None, None, "judged_positive"),
         _row("h", 0.2, None, "taken"),
     ]
-    return audit(collection, runs, ledger, _words, max_tokens=20, max_query_tokens=8)
+    return audit(collection, runs, ledger, _words, LengthRule(max_tokens=20, max_query_tokens=8))
 
 
 def test_leakage_by_id(found: Audit) -> None:

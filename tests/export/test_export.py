@@ -135,8 +135,8 @@ def test_missing_cut_and_newer_are_refused(copy: Path) -> None:
     with pytest.raises(InputError, match="is in the manifest and missing"):
         Reranker(copy)
     manifest = json.loads((copy / "manifest.json").read_text())
-    (copy / "manifest.json").write_text(json.dumps(manifest | {"schema": 2}))
-    with pytest.raises(InputError, match="schema is 2, this crosstune reads 1"):
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"schema": 3}))
+    with pytest.raises(InputError, match="schema is 3, this crosstune reads 1 and 2"):
         Reranker(copy)
     (copy / "manifest.json").write_text("{")
     with pytest.raises(InputError, match="not valid JSON"):

@@ -27,6 +27,14 @@ def reranker() -> Reranker:
     return Reranker(tiny_export())
 
 
+class Text(str):
+    """Scored as one row of its own length."""
+
+    @property
+    def lengths(self) -> list[int]:
+        return [len(self)]
+
+
 @given(
     lengths=st.lists(st.integers(1, 300), min_size=1, max_size=60),
     budget=st.floats(0.01, 20_000),
@@ -37,10 +45,10 @@ def test_it_scores_from_the_first_on_and_ends_in_time(
 ) -> None:
     now = 0.0
 
-    def encode(texts: list[str]) -> list[str]:
-        return list(texts)
+    def encode(texts: list[str]) -> list[Text]:
+        return list(map(Text, texts))
 
-    def score(part: list[str]) -> list[float]:
+    def score(part: list[Text]) -> list[float]:
         nonlocal now
         now += makespan([len(text) for text in part], threads, 512)  # one slot, one second
         return [float(len(text)) for text in part]
@@ -58,12 +66,15 @@ def test_it_scores_from_the_first_on_and_ends_in_time(
 def test_work_that_gets_slower_is_counted_at_its_new_pace() -> None:
     now = 0.0
 
-    def score(part: list[str]) -> list[float]:
+    def encode(texts: list[str]) -> list[Text]:
+        return list(map(Text, texts))
+
+    def score(part: list[Text]) -> list[float]:
         nonlocal now
         now += len(part) * (1.0 if now < 10 else 50.0)
         return [0.0] * len(part)
 
-    done, _ = score_until(1000.0, ["x" * 500] * 100, list, score, 1, 512, clock=lambda: now)
+    done, _ = score_until(1000.0, ["x" * 500] * 100, encode, score, 1, 512, clock=lambda: now)
     assert now <= 1000.0
     assert 20 < len(done) < 40
 

@@ -86,10 +86,10 @@ def _audit_collection(path: Path) -> Audit:
 def _audit(collection: Collection, recipe: Recipe, runs: Path, ledger: Path) -> Audit:
     from crosstune.data import read_ledger
     from crosstune.data.audit import audit
-    from crosstune.serve.pairs import LengthRule, PairEncoder
+    from crosstune.serve.pairs import PairEncoder
     from crosstune.train import resolve_model
 
-    rule = LengthRule(recipe.train.max_tokens, recipe.train.max_query_tokens)
+    rule = recipe.train.length_rule
     encoder = PairEncoder.from_folder(resolve_model(recipe.model), rule)
 
     def tokens(texts: Sequence[str]) -> list[int]:
@@ -99,7 +99,7 @@ def _audit(collection: Collection, recipe: Recipe, runs: Path, ledger: Path) -> 
         split: read_run(path) for split in SPLITS if (path := runs / f"{split}.trec").is_file()
     }
     rows: Iterable[Mapping[str, Any]] = read_ledger(ledger) if ledger.is_file() else []
-    return audit(collection, found, rows, tokens, rule.max_tokens, rule.max_query_tokens)
+    return audit(collection, found, rows, tokens, rule)
 
 
 def run_collection(folder: RunFolder) -> Collection:

@@ -31,7 +31,8 @@ Scale = Literal["score", "probability", "logit", "other"]
 class LiveParity:
     """A server's answers against the helper's. `scale`: which of the helper's numbers the server's are; the
     two orders are by it, or by the logit where it is another. `kendall_tau`, `top10_overlap`: mean over the
-    queries; `least_tau` and `least_query`: the worst of them; `ndcg`, `helper_ndcg`: nDCG@10 of both."""
+    queries; `least_tau` and `least_query`: the worst of them; `ndcg`, `helper_ndcg`: nDCG@10 of both;
+    `windowed`: pairs that the helper reads in several windows."""
 
     endpoint: str
     queries: int
@@ -43,6 +44,7 @@ class LiveParity:
     ndcg: float
     helper_ndcg: float
     scale: Scale
+    windowed: int
 
     def __str__(self) -> str:
         return (
@@ -50,7 +52,8 @@ class LiveParity:
             f"{self.least_query!r}), top-10 overlap {self.top10_overlap:.3f}, {NDCG} {self.ndcg:.4f} against "
             f"the helper's {self.helper_ndcg:.4f}; its numbers are "
             + ("of a scale of their own" if self.scale == "other" else f"of the helper's {self.scale}")
-            + f" ({self.queries} queries, {self.pairs} pairs)"
+            + f" ({self.queries} queries, {self.pairs} pairs"
+            + (f", {self.windowed} of them in windows)" if self.windowed else ")")
         )
 
 
@@ -67,7 +70,7 @@ def live_parity(
     pairs = sum(map(len, sample.candidates.values()))
     say(f"{endpoint.label}: {len(sample.candidates)} dev queries, {pairs} pairs")
     found = _ask(endpoint, load, sample)
-    scale, exact = _helper(folder.stage("export"), sample, found)
+    scale, exact, windowed = _helper(folder.stage("export"), sample, found)
     by_query = {query_id: tau(found[query_id], exact[query_id]) for query_id in exact}
     worst = min(by_query, key=lambda query_id: by_query[query_id])
     ndcg, helper_ndcg = (mean(per_query(sample.qrels, run, [NDCG])[NDCG]) for run in (found, exact))
@@ -82,6 +85,7 @@ def live_parity(
         ndcg=ndcg,
         helper_ndcg=helper_ndcg,
         scale=scale,
+        windowed=windowed,
     )
     if parity.kendall_tau < least_tau:
         ours, theirs = (", ".join(ranking(run[worst])[:3]) for run in (exact, found))
@@ -90,6 +94,7 @@ def live_parity(
             f"{parity}; --min-tau {least_tau:g} was expected. Best of query {worst!r}: {ours} by the helper, "
             f"{theirs} by the server. Look at its model folder and precision, its most tokens a pair (the "
             f"export has {longest}) and whether it passes token_type_ids on"
+            + ("; the export reads long documents in windows, and most servers cut them" if windowed else "")
         )
     return parity
 
@@ -125,9 +130,9 @@ def _texts(sample: Sample, doc_ids: Sequence[str]) -> Callable[[], Sequence[str]
     return lambda: [sample.passages[doc_id] for doc_id in doc_ids]
 
 
-def _helper(export: Path, sample: Sample, found: Run) -> tuple[Scale, Run]:
-    """The scale, told by the first query, and the helper's numbers of it: equal probabilities tie on both
-    sides."""
+def _helper(export: Path, sample: Sample, found: Run) -> tuple[Scale, Run, int]:
+    """The scale, told by the first query, the helper's numbers of it (equal probabilities tie on both sides),
+    and how many pairs it read in windows."""
     helper = Reranker(export)
     answers = {
         query_id: helper.score([(sample.queries[query_id], sample.passages[doc_id]) for doc_id in scores])
@@ -139,9 +144,10 @@ def _helper(export: Path, sample: Sample, found: Run) -> tuple[Scale, Run]:
         return dict(zip(sample.candidates[query_id], values, strict=True))
 
     first = next(iter(answers))
+    windowed = sum(score.window is not None for scores in answers.values() for score in scores)
     kinds: tuple[Scale, ...] = ("score", "probability", "logit")
     for kind in kinds:
         ours = numbers(kind, first)
         if None not in ours.values() and all(abs(ours[d] - found[first][d]) <= SAME_SCALE for d in ours):
-            return kind, {query_id: numbers(kind, query_id) for query_id in answers}
-    return "other", {query_id: numbers("logit", query_id) for query_id in answers}
+            return kind, {query_id: numbers(kind, query_id) for query_id in answers}, windowed
+    return "other", {query_id: numbers("logit", query_id) for query_id in answers}, windowed

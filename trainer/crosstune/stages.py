@@ -110,14 +110,13 @@ class Pipeline:
 
     def _mine(self, out: Path) -> None:
         from crosstune.data import mine
-        from crosstune.serve.pairs import LengthRule
         from crosstune.train.mining_teacher import mining_teacher
 
         recipe, collection, candidates = self.recipe, self.collection(), self._candidates("train")
         if recipe.mine.teacher is None:
             mine(collection, candidates, recipe.mine, recipe.seed, out)
             return
-        rule = LengthRule(recipe.train.max_tokens, recipe.train.max_query_tokens)
+        rule = recipe.train.length_rule
         with mining_teacher(recipe.mine.teacher, rule, recipe.seed, self.folder.cache) as teacher:
             mine(collection, candidates, recipe.mine, recipe.seed, out, teacher)
 
@@ -141,13 +140,13 @@ class Pipeline:
         from crosstune.evaluate.provenance import provenance
         from crosstune.files import read_json, read_jsonl
         from crosstune.models import has_ranking_head
-        from crosstune.serve.pairs import LengthRule, PairEncoder
+        from crosstune.serve.pairs import PairEncoder
         from crosstune.train import fuse_run, load_scorer, read_fusion_trial, resolve_model
         from crosstune.train.bi_encoder import cosine_run
         from crosstune.train.scoring import score_run
 
         recipe, collection = self.recipe, self.collection()
-        rule = LengthRule(recipe.train.max_tokens, recipe.train.max_query_tokens)
+        rule = recipe.train.length_rule
         qrels = self._test_qrels(collection)
         candidates = self._candidates("test")
         runs: dict[str, Run] = {"first_stage": {q: candidates.get(q, {}) for q in qrels}}
@@ -179,7 +178,7 @@ class Pipeline:
                 "recipe": dump_recipe(recipe),
                 "train": read_json(self.folder.train_summary),
                 "data_fingerprint": sha256_folder(self.collection_folder()),
-                **provenance(scored.device, rule.max_tokens),
+                **provenance(scored.device, rule.max_tokens, rule.windows.most if rule.windows else None),
             },
             split="test",
             queries=collection.queries,
@@ -210,11 +209,10 @@ class Pipeline:
     def _export(self, out: Path) -> None:
         from crosstune.export import export_model, refuse_worse, render_card
         from crosstune.files import read_json
-        from crosstune.serve.pairs import LengthRule
         from crosstune.train import read_fusion_trial
 
         recipe = self.recipe
-        rule = LengthRule(recipe.train.max_tokens, recipe.train.max_query_tokens)
+        rule = recipe.train.length_rule
         metrics = read_json(self.folder.metrics)
         trial = read_fusion_trial(self.folder.fusion)
         if not recipe.export.allow_worse:
@@ -278,7 +276,7 @@ def _mining_inputs(recipe: Recipe) -> list[object]:
         from crosstune.train.mining_teacher import resolve_teacher
 
         resolve_teacher(recipe.mine.teacher)
-        rule = (recipe.train.max_tokens, recipe.train.max_query_tokens)
+        rule = recipe.train.length_rule.as_json()
         inputs += [model_digest(recipe.mine.teacher), rule, code_version(("train", "serve"))]
     return inputs
 

@@ -49,6 +49,7 @@ def rank(
                 "score": r.score,
                 "fused": r.fused,
                 "probability": r.probability,
+                "window": r.window,
                 "document": r.document,
             }
             for r in ranked

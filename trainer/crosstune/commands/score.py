@@ -48,4 +48,8 @@ def score(
     done = score_file(ScoreRequest(export, pairs, out, queries, corpus, fields, backend, overwrite))
     if as_json:
         typer.echo(json.dumps(asdict(done), ensure_ascii=False))
-    say(f"{done.out}: {done.pairs} pairs, {done.kept} of them from before; {done.cut} cut by the length rule")
+    windowed = f"{done.windowed} read in windows, " if done.windowed else ""
+    say(
+        f"{done.out}: {done.pairs} pairs, {done.kept} of them from before; {windowed}{done.cut} cut by the "
+        "length rule"
+    )

@@ -13,9 +13,9 @@ from crosstune.device import device_name
 PACKAGES = ("crosstune", "torch", "transformers", "ir-measures", "scipy")
 
 
-def provenance(device: str, max_tokens: int) -> dict[str, Any]:
+def provenance(device: str, max_tokens: int, most_windows: int | None = None) -> dict[str, Any]:
     """`date`, `versions` (package -> version) and the `machine` that reranking was timed on; `device`: the
-    type of torch's."""
+    type of torch's; `most_windows`: of a document, where it is read in windows."""
     import torch
 
     return {
@@ -26,6 +26,7 @@ def provenance(device: str, max_tokens: int) -> dict[str, Any]:
             "cpu": cpu_name(),
             "threads": torch.get_num_threads(),
             "max_tokens": max_tokens,
+            "most_windows": most_windows,
         },
     }
 

@@ -65,8 +65,7 @@ def render_card(source: str, base_model: str, rule: LengthRule, metrics: Mapping
             *_use(rule, fused=metrics["recommended"] == "fused"),
             "## Limits",
             f"- Measured on {collection} alone. On other texts measure again (`crosstune evaluate`).",
-            f"- A pair has at most {rule.max_tokens} tokens and a query {rule.max_query_tokens}; what is "
-            "longer is cut at its end.",
+            _length(rule),
             "- A logit orders the documents of one query. What it says of relevance is in `manifest.json` "
             "under `calibration`, where dev had enough labels.",
             "- Licence: that of the base model and of the data; add `license:` above before you publish.",
@@ -78,6 +77,19 @@ def render_card(source: str, base_model: str, rule: LengthRule, metrics: Mapping
             "```",
             "",
         ]
+    )
+
+
+def _length(rule: LengthRule) -> str:
+    limits = f"- A pair has at most {rule.max_tokens} tokens and a query {rule.max_query_tokens}; "
+    if rule.windows is None:
+        return limits + "what is longer is cut at its end."
+    return limits + (
+        f"a longer document is read in at most {rule.windows.most} windows, and has the highest of their "
+        "logits (MaxP). It was tuned and measured so, and crosstune's helper and service read it so. Other "
+        "libraries and servers cut it at its end: they see its first window alone (FirstP), and rank long "
+        "documents otherwise than measured above. There, cut documents into passages before you send them, "
+        "and take the best score of each document."
     )
 
 

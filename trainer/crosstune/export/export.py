@@ -20,8 +20,8 @@ from crosstune.export.quantise import FILES, check_packages
 from crosstune.export.settings import ExportSettings
 from crosstune.files import sha256_file, staged_folder, write_json, write_text
 from crosstune.progress import progress, say
-from crosstune.serve.manifest import MANIFEST, SCHEMA, read_manifest
-from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names, pad
+from crosstune.serve.manifest import MANIFEST, read_manifest, schema_of
+from crosstune.serve.pairs import EncodedPair, LengthRule, PairEncoder, model_input_names, pad
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -68,10 +68,10 @@ def export_model(
         write_onnx(model, inputs, out / FILES["onnx"])
         advance(1)
         manifest = {
-            "schema": SCHEMA,
+            "schema": schema_of(rule),
             "formats": {"onnx": FILES["onnx"]},
             "files": _files(out),
-            "length_rule": asdict(rule),
+            "length_rule": rule.as_json(),
             "inputs": inputs,
             "pad_token_id": model.config.pad_token_id,
             "score_activation": "sigmoid",
@@ -117,13 +117,13 @@ def _files(folder: Path) -> dict[str, dict[str, object]]:
 def _torch_logits(
     model: PreTrainedModel, encoder: PairEncoder, inputs: Sequence[str], pairs: Sequence[tuple[str, str]]
 ) -> list[float]:
-    """One pair at a time: no batching that could hide a difference."""
+    """One window at a time: no batching that could hide a difference."""
     import torch
 
-    logits = []
+    def logit(window: EncodedPair) -> float:
+        input_ids, mask, types = pad([window], model.config.pad_token_id)
+        every = {"input_ids": input_ids, "attention_mask": mask, "token_type_ids": types}
+        return float(model(**{n: torch.from_numpy(every[n]) for n in inputs}).logits[0, 0])
+
     with torch.inference_mode():
-        for pair in encoder.encode(pairs):
-            input_ids, mask, types = pad([pair], model.config.pad_token_id)
-            every = {"input_ids": input_ids, "attention_mask": mask, "token_type_ids": types}
-            logits.append(model(**{n: torch.from_numpy(every[n]) for n in inputs}).logits[0, 0].item())
-    return logits
+        return [max(map(logit, pair.windows)) for pair in encoder.encode(pairs)]

@@ -48,7 +48,8 @@ def write_further(
     batches: Batches = []
     if "openvino-int8" in settings.further:
         encoded = PairEncoder.from_folder(out, manifest.rule).encode(sample.calibration)
-        batches = calibration_batches(encoded, manifest.inputs, manifest.pad_id, BATCH_TOKENS)
+        rows = [window for pair in encoded for window in pair.windows]
+        batches = calibration_batches(rows, manifest.inputs, manifest.pad_id, BATCH_TOKENS)
     exact = score_sample(Reranker(out, "onnx"), sample)
     for name in settings.further:
         target = out / FILES[name]

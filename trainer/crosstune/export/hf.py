@@ -33,7 +33,7 @@ def write_hf_folder(model_folder: Path, rule: LengthRule, inputs: Sequence[str],
         id2label={"0": "LABEL_0"},
         label2id={"LABEL_0": 0},
         sentence_transformers={"version": SENTENCE_TRANSFORMERS, "activation_fn": ACTIVATION},
-        crosstune={"max_tokens": rule.max_tokens, "max_query_tokens": rule.max_query_tokens},
+        crosstune={name: value for name, value in rule.as_json().items() if name != "style"},
     )
     _limit_tokenizer(out / "tokenizer.json")
     _edit(out / "tokenizer_config.json", model_max_length=rule.max_tokens, model_input_names=list(inputs))

@@ -59,16 +59,16 @@ def check_packages(formats: Sequence[Format]) -> None:
 
 
 def calibration_batches(
-    encoded: Sequence[EncodedPair], inputs: Sequence[str], pad_id: int, tokens: int
+    rows: Sequence[EncodedPair], inputs: Sequence[str], pad_id: int, tokens: int
 ) -> Batches:
     """Batches of the shapes that the helper makes, `CALIBRATION_BATCHES` at most, spread over all lengths."""
-    batches = list(token_budget_batches([len(pair) for pair in encoded], tokens))
+    batches = list(token_budget_batches([len(row) for row in rows], tokens))
     step = max(1, -(-len(batches) // CALIBRATION_BATCHES))
     return [
         dict(
             zip(
                 ("input_ids", "attention_mask", "token_type_ids")[: len(inputs)],
-                pad([encoded[index] for index in batch], pad_id, multiple=8),
+                pad([rows[index] for index in batch], pad_id, multiple=8),
                 strict=False,
             )
         )

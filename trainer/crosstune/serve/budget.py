@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from crosstune.errors import InputError
@@ -15,11 +15,15 @@ READ_CHARACTERS = 8_000
 """Tokenised at once for each core: some milliseconds of work."""
 
 
-class Sized(Protocol):
-    def __len__(self) -> int: ...
+class Rows(Protocol):
+    """What is scored as one: the lengths of its rows in a batch."""
+
+    @property
+    def lengths(self) -> Sequence[int]: ...
 
 
-Item = TypeVar("Item", bound=Sized)
+Item = TypeVar("Item", bound=Rows)
+Value = TypeVar("Value")
 
 
 def deadline_after(budget_ms: float | None) -> float | None:
@@ -36,11 +40,11 @@ def score_until(
     deadline: float,
     texts: Sequence[str],
     encode: Callable[[Sequence[str]], list[Item]],
-    score: Callable[[Sequence[Item]], Sequence[float]],
+    score: Callable[[Sequence[Item]], Sequence[Value]],
     threads: int,
     batch_tokens: int,
     clock: Callable[[], float] = time.perf_counter,
-) -> tuple[list[Item], list[float]]:
+) -> tuple[list[Item], list[Value]]:
     """Encodes and scores the texts from the first on; returns what was scored and its values.
 
     The first text is scored alone, and its time tells the pace. After that as many texts at a time are
@@ -48,11 +52,11 @@ def score_until(
     mean pace they end before the deadline; none when not even one would. Nothing begins after the deadline.
     """
     done: list[Item] = []
-    values: list[float] = []
+    values: list[Value] = []
     ready: list[Item] = []
     position, work, spent, pace = 0, 0, 0.0, 0.0
     while len(done) < len(texts):
-        while position < len(texts) and sum(map(len, ready)) < batch_tokens * threads and clock() < deadline:
+        while position < len(texts) and sum(_lengths(ready)) < batch_tokens * threads and clock() < deadline:
             stop = _readable(texts, position, READ_CHARACTERS * threads)
             ready += encode(texts[position:stop])
             position = stop
@@ -63,7 +67,7 @@ def score_until(
         part, ready = ready[:count], ready[count:]
         began = clock()
         values += score(part)
-        took, slots = clock() - began, makespan([len(item) for item in part], threads, batch_tokens)
+        took, slots = clock() - began, makespan(_lengths(part), threads, batch_tokens)
         done += part
         work, spent = work + slots, spent + took
         pace = max(took / slots, spent / work)
@@ -78,17 +82,20 @@ def _readable(texts: Sequence[str], start: int, characters: int) -> int:
     return max(stop, start + 1)
 
 
-def _affordable(ready: Sequence[Sized], slots: float, threads: int, batch_tokens: int) -> int:
+def _lengths(items: Iterable[Rows]) -> list[int]:
+    return [length for item in items for length in item.lengths]
+
+
+def _affordable(ready: Sequence[Rows], slots: float, threads: int, batch_tokens: int) -> int:
     """How many of the items, from the first on, take at most `slots` of time and fill the cores once."""
-    lengths = [len(item) for item in ready]
     total, most = 0, 0
-    for length in lengths:
-        total += length
+    for item in ready:
+        total += sum(item.lengths)
         if most and total > batch_tokens * threads:
             break
         most += 1
     return bisect_right(
-        range(1, most + 1), slots, key=lambda count: makespan(lengths[:count], threads, batch_tokens)
+        range(1, most + 1), slots, key=lambda count: makespan(_lengths(ready[:count]), threads, batch_tokens)
     )
 
 

@@ -37,13 +37,19 @@ class Explanation:
 
 
 def explain(
-    query: str, document: str, max_words: int, logits: Callable[[Sequence[tuple[str, str]]], Sequence[float]]
+    query: str,
+    document: str,
+    max_words: int,
+    logits: Callable[[Sequence[tuple[str, str]]], Sequence[float]],
+    span: tuple[int, int] | None = None,
 ) -> Explanation:
-    """Scores the document once, and once without each of its first `max_words` words."""
+    """Scores the document once, and once without each of its first `max_words` words, or those of its
+    characters `span`."""
     if max_words < 1:
         raise InputError(f"max_words is {max_words}; at least 1 was expected")
     found = list(_WORD.finditer(document))
-    tried = found[:max_words]
+    start, end = span or (0, len(document))
+    tried = [word for word in found if word.end() > start and word.start() < end][:max_words]
     without = [f"{document[: word.start()]} {document[word.end() :]}" for word in tried]
     whole, *rest = logits([(query, text) for text in (document, *without)])
     changes = [

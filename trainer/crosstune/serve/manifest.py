@@ -13,6 +13,8 @@ from crosstune.serve.fusion import Fusion
 from crosstune.serve.pairs import LengthRule
 
 SCHEMA = 1
+WINDOWS_SCHEMA = 2
+"""Of an export that reads long documents in windows: versions that know none would cut them in silence."""
 MANIFEST = "manifest.json"
 ONNX_ALONE = {"onnx": "onnx/model.onnx"}
 """The formats of a manifest that names none: the first exports had this one."""
@@ -33,6 +35,10 @@ class Manifest:
     """Name of a format -> its file below the folder."""
 
 
+def schema_of(rule: LengthRule) -> int:
+    return SCHEMA if rule.windows is None else WINDOWS_SCHEMA
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Reads the manifest and checks the size and sha256 of every file that it lists.
 
@@ -43,15 +49,17 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise InputError(f"{path}: no such file; an export folder of crosstune was expected")
     values = read_json(path)
-    if values.get("schema") != SCHEMA:
+    if values.get("schema") not in (SCHEMA, WINDOWS_SCHEMA):
         raise InputError(
-            f"{path}: schema is {values.get('schema')!r}, this crosstune reads {SCHEMA}; "
-            f"upgrade crosstune or {AGAIN}"
+            f"{path}: schema is {values.get('schema')!r}, this crosstune reads {SCHEMA} and "
+            f"{WINDOWS_SCHEMA}; upgrade crosstune or {AGAIN}"
         )
     try:
         for name, entry in values["files"].items():
             _check(folder, name, entry)
-        rule = LengthRule(**values["length_rule"])
+        rule = LengthRule.from_json(values["length_rule"])
+        if values["schema"] != schema_of(rule):
+            raise ValueError(f"schema is {values['schema']} and the length rule belongs to {schema_of(rule)}")
         fusion = Fusion(**values["fusion"]) if values.get("fusion") is not None else None
         scales = read_scales(values.get("calibration"), values.get("threshold"), fused=fusion is not None)
         formats = dict(values.get("formats", ONNX_ALONE))

@@ -1,14 +1,15 @@
 """From a query and a passage to token ids: the one length rule of training, evaluation and serving.
 
 The layout is the tokenizer's own pair template (BERT: `[CLS] query [SEP] passage [SEP]`, segments
-0 and 1). The query is kept whole up to `max_query_tokens` wordpieces; the passage is what gets cut so
-that the pair has at most `max_tokens` ids, special tokens included.
+0 and 1). The query is kept whole up to `max_query_tokens` wordpieces; the passage is what gets cut, or
+read in windows (`crosstune.serve.windows`), so that the model reads at most `max_tokens` ids at once, special
+tokens included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +19,14 @@ from tokenizers import Encoding, Tokenizer
 
 from crosstune.errors import InputError
 from crosstune.serve.nogueira_cho import OriginalTokenizer
+from crosstune.serve.windows import Windows
 
 Ids = NDArray[np.int64]
+CHARACTERS_A_TOKEN = 64
+"""A text is cut to the tokens that can be read times this many characters before it is tokenised, so that a
+huge one costs no more than a long one. Text whose tokens are longer on average is not text."""
+SPECIAL = 3
+"""Ids of BERT's pairs that are no text's; RoBERTa has one more."""
 
 
 @dataclass(frozen=True)
@@ -28,33 +35,90 @@ class LengthRule:
 
     `style` `nogueira_cho` is the input of Nogueira & Cho 2019, where `max_query_tokens` counts the two
     special tokens of the query as well and one id of `max_tokens` is left unused: see
-    `crosstune.serve.nogueira_cho`.
+    `crosstune.serve.nogueira_cho`. `windows`: how a passage without room is read; `None` cuts it.
     """
 
     max_tokens: int
     max_query_tokens: int
     style: Literal["standard", "nogueira_cho"] = "standard"
+    windows: Windows | None = None
 
     def __post_init__(self) -> None:
         least = 3 if self.style == "nogueira_cho" else 1
-        if not least <= self.max_query_tokens < self.max_tokens - 3:
+        if not least <= self.max_query_tokens < self.max_tokens - SPECIAL:
             raise InputError(
                 f"max_query_tokens is {self.max_query_tokens} and max_tokens {self.max_tokens}: "
                 "the query must leave room for the special tokens and one token of the passage"
             )
+        if self.windows is not None:
+            if self.style != "standard":
+                raise InputError(
+                    f"windows are no part of the input of style {self.style}, which cuts passages"
+                )
+            self.windows.check(self.max_tokens - self.max_query_tokens - SPECIAL)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> LengthRule:
+        """What `as_json` wrote."""
+        windows = values.get("windows")
+        return cls(**{**values, "windows": None if windows is None else Windows(**windows)})
+
+    def as_json(self) -> dict[str, Any]:
+        """Without windows it has no key for them: versions of crosstune that know none then read it."""
+        values = asdict(self)
+        if self.windows is None:
+            del values["windows"]
+        return values
+
+    @property
+    def reach(self) -> int:
+        """No more wordpieces of a passage than this are read."""
+        return self.max_tokens * (1 if self.windows is None else self.windows.most)
+
+    @property
+    def characters(self) -> int:
+        """What of a text is tokenised at most."""
+        return self.reach * CHARACTERS_A_TOKEN
+
+    def plan(self, passage: int, room: int) -> list[range]:
+        """Which wordpieces of a passage of so many are read, `room` of them at once."""
+        if self.windows is None:
+            return [range(min(passage, room))]
+        return self.windows.plan(passage, room)
+
+    def ids(self, query: int, passage: int) -> int:
+        """About how many ids the model reads of texts with so many wordpieces, all windows together."""
+        beside = SPECIAL + min(query, self.max_query_tokens)
+        return sum(beside + len(window) for window in self.plan(passage, self.max_tokens - beside))
 
 
 @dataclass(frozen=True)
 class EncodedPair:
-    """One pair as ids; `cut_query` and `cut_passage` count the wordpieces that were left out."""
+    """One pair as ids; `cut_query` and `cut_passage` count the wordpieces that were left out.
+
+    `further`: the query with each later window of the passage, where it has several; then `span` of each is
+    its window's place in the passage's text, in characters.
+    """
 
     input_ids: list[int]
     token_type_ids: list[int]
     cut_query: int
     cut_passage: int
+    further: tuple[EncodedPair, ...] = ()
+    span: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
+
+    @property
+    def windows(self) -> tuple[EncodedPair, ...]:
+        """All that the model reads of it, each a row of a batch."""
+        return (self, *self.further)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Ids of each window."""
+        return [len(window) for window in self.windows]
 
 
 class PairEncoder:
@@ -66,6 +130,8 @@ class PairEncoder:
         self.rule = rule
         self._tokenizer = tokenizer
         self._special = tokenizer.num_special_tokens_to_add(True)
+        if rule.windows is not None:
+            rule.windows.check(rule.max_tokens - rule.max_query_tokens - self._special)
         self._original = OriginalTokenizer(tokenizer) if rule.style == "nogueira_cho" else None
 
     @classmethod
@@ -96,14 +162,24 @@ class PairEncoder:
             ids, types = self._original.join(query.ids, passage.ids, rule.max_query_tokens, rule.max_tokens)
             first = sum(kind == 0 for kind in types) - 2
             return EncodedPair(ids, types, len(query.ids) - first, len(passage.ids) - (len(ids) - first - 3))
-        query_ids = query.ids[: self.rule.max_query_tokens]
-        room = self.rule.max_tokens - self._special - len(query_ids)
-        cut_query = len(query.ids) - len(query_ids)
-        cut_passage = max(0, len(passage.ids) - room)
+        query_length = min(len(query), self.rule.max_query_tokens)
+        room = self.rule.max_tokens - self._special - query_length
+        window, *later = self.rule.plan(len(passage), room)
         joined = self._tokenizer.post_process(
-            _shortened(query, len(query_ids)), _shortened(passage, len(passage.ids) - cut_passage), True
+            _shortened(query, query_length), _shortened(passage, len(window)), True
         )
-        return EncodedPair(joined.ids, joined.type_ids, cut_query, cut_passage)
+        ids, types = joined.ids, joined.type_ids
+        cut = len(query) - query_length, len(passage) - (later[-1] if later else window).stop
+        if not later:
+            return EncodedPair(ids, types, *cut)
+        # Every window is as long as the first: the ids around it and all segments are the same.
+        words, start = passage.ids, joined.sequence_ids.index(1)
+        before, after = ids[:start], ids[start + room :]
+        further = tuple(
+            EncodedPair(before + words[own.start : own.stop] + after, types, 0, 0, (), _span(passage, own))
+            for own in later
+        )
+        return EncodedPair(ids, types, *cut, further, _span(passage, window))
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
         """Encodes `(query, passage)` pairs; a text that occurs often is tokenised once."""
@@ -117,6 +193,12 @@ def _shortened(encoding: Encoding, length: int) -> Encoding:
     copy = Encoding.merge([encoding], growing_offsets=False)
     copy.truncate(length)
     return copy
+
+
+def _span(passage: Encoding, window: range) -> tuple[int, int] | None:
+    """Characters from the first wordpiece of a window to its last."""
+    first, last = passage.token_to_chars(window[0]), passage.token_to_chars(window[-1])
+    return (first[0], last[1]) if first and last else None
 
 
 def token_budget_batches(lengths: Sequence[int], max_batch_tokens: int) -> Iterator[list[int]]:

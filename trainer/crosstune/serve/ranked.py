@@ -15,12 +15,14 @@ Document = str | Mapping[str, Any]
 class Score:
     """`logit`: what the model says, fp32; `score`: its sigmoid, 0 to 1; `cut`: whether the length rule
     left out a part of the query or the passage; `probability`: that the passage is relevant, `None` where the
-    export has no calibration."""
+    export has no calibration; `window`: the characters `passage[start:end]` whose logit it is, `None` for a
+    passage that was read at once."""
 
     logit: float
     score: float
     cut: bool
     probability: float | None = None
+    window: tuple[int, int] | None = None
 
     @property
     def shown(self) -> float:
@@ -32,7 +34,8 @@ class Score:
 class RankedDocument:
     """`index`: place in the list that was given; `document`: the caller's own object; `fused`: the logit
     together with the first stage's score, `None` where the two were not fused; `probability`: that the
-    document is relevant, by what it was ranked by, `None` where the export has no calibration of it."""
+    document is relevant, by what it was ranked by, `None` where the export has no calibration of it;
+    `window`: the characters of the text whose logit it is, `None` where the text was read at once."""
 
     index: int
     logit: float
@@ -41,6 +44,7 @@ class RankedDocument:
     cut: bool
     fused: float | None = None
     probability: float | None = None
+    window: tuple[int, int] | None = None
 
     @property
     def shown(self) -> float:
@@ -59,6 +63,7 @@ class UnscoredDocument:
     cut: None = None
     fused: None = None
     probability: None = None
+    window: None = None
 
 
 class Ranking(list[RankedDocument | UnscoredDocument]):
@@ -88,6 +93,7 @@ def best_first(
             scores[index].cut,
             fused[index] if fused is not None else None,
             probabilities[index],
+            scores[index].window,
         )
         for index in sorted(range(len(scores)), key=lambda index: -by[index])
     ]

@@ -30,12 +30,10 @@ from crosstune.serve.ranked import (
     best_first,
     text_of,
 )
+from crosstune.serve.windows import Best, best_windows
 
 BATCH_TOKENS = 512
 """Of one batch on one core: larger ones are no faster, and leave cores idle at the end."""
-CHARACTERS_A_TOKEN = 64
-"""A passage is cut to `max_tokens` times this many characters before it is tokenised, so that a huge one
-costs no more than a long one. Text whose tokens are longer on average is not text."""
 WHAT: dict[Kind, str] = {"logit": "logit", "fused": "fused score"}
 
 
@@ -163,7 +161,7 @@ class Reranker:
             if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
                 raise InputError(f"pair {index}: two strings were expected, found {pair!r:.80}")
         encoded = self._encode(pairs)
-        return self._scores(encoded, self._logits(encoded).tolist())
+        return self._scores(encoded, self._best(encoded))
 
     async def ascore(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
         """`score` in a thread of the event loop's executor."""
@@ -175,10 +173,16 @@ class Reranker:
         """The words of the document by how much the logit changes when each is left out alone.
 
         Costs one scoring and one more a word, of the first `max_words` words: with the default as much as
-        ranking 101 documents of this length. Words that stand for each other change little each.
+        ranking 101 documents of this length. Words that stand for each other change little each. Of a
+        document that is read in windows, the words are those of the best one; a change is that of the whole.
         """
         text = text_of(document, 0, text_field)
-        return explain(query, text, max_words, lambda pairs: [score.logit for score in self.score(pairs)])
+        span = None
+        if self._manifest.rule.windows is not None:
+            span = self.score([(query, text)])[0].window
+        return explain(
+            query, text, max_words, lambda pairs: [score.logit for score in self.score(pairs)], span
+        )
 
     def _rank(
         self,
@@ -233,36 +237,46 @@ class Reranker:
         return [None] * len(values) if scale is None else [*scale.curve.probabilities(values)]
 
     def _score_until(self, deadline: float, query: str, texts: Sequence[str]) -> list[Score]:
-        encoded, logits = score_until(
+        encoded, best = score_until(
             deadline,
             texts,
             lambda part: self._encode([(query, text) for text in part]),
-            lambda part: self._logits(part).tolist(),
+            self._best,
             self._threads,
             BATCH_TOKENS,
         )
-        return self._scores(encoded, logits)
+        return self._scores(encoded, best)
 
-    def _scores(self, encoded: Sequence[EncodedPair], logits: Sequence[float]) -> list[Score]:
+    def _scores(self, encoded: Sequence[EncodedPair], best: Sequence[Best]) -> list[Score]:
+        probabilities = self._probabilities("logit", [one.logit for one in best])
         return [
-            Score(logit, sigmoid(logit), bool(pair.cut_query or pair.cut_passage), probability)
-            for logit, pair, probability in zip(
-                logits, encoded, self._probabilities("logit", logits), strict=True
+            Score(
+                one.logit,
+                sigmoid(one.logit),
+                bool(pair.cut_query or pair.cut_passage),
+                probability,
+                pair.windows[one.window].span,
             )
+            for one, pair, probability in zip(best, encoded, probabilities, strict=True)
         ]
 
     def _encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
-        longest = self._manifest.rule.max_tokens * CHARACTERS_A_TOKEN
+        longest = self._manifest.rule.characters
         return self._encoder.encode([(query[:longest], text[:longest]) for query, text in pairs])
 
-    def _logits(self, encoded: Sequence[EncodedPair]) -> NDArray[np.float32]:
-        logits = np.empty(len(encoded), dtype=np.float32)
+    def _best(self, encoded: Sequence[EncodedPair]) -> list[Best]:
+        """The logit of each pair, and which of its windows has it."""
+        logits = self._logits([window for pair in encoded for window in pair.windows])
+        return list(best_windows(logits.tolist(), [len(pair.windows) for pair in encoded]))
+
+    def _logits(self, rows: Sequence[EncodedPair]) -> NDArray[np.float32]:
+        logits = np.empty(len(rows), dtype=np.float32)
         multiple = self._runtime.multiple
-        widths = [len(pair) + -len(pair) % multiple for pair in encoded]
+        widths = [len(row) + -len(row) % multiple for row in rows]
         batches = list(token_budget_batches(widths, BATCH_TOKENS))
 
         def run(batch: list[int]) -> None:
-            logits[batch] = self._run([encoded[index] for index in batch])
+            logits[batch] = self._run([rows[index] for index in batch])
 
         if len(batches) <= 1 or self._threads == 1:
             for batch in batches:

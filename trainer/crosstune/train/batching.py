@@ -17,9 +17,11 @@ from crosstune.serve.pairs import EncodedPair, PairEncoder, pad, token_budget_ba
 
 @dataclass(frozen=True)
 class Cuts:
-    """How many inputs the length rule cut, out of how many."""
+    """How many passages the length rule made several windows of, and how many inputs it cut, out of how
+    many."""
 
     pairs: int
+    passages_windowed: int
     passages_cut: int
     queries: int
     queries_cut: int
@@ -48,12 +50,13 @@ class TokenizedGroups(Dataset[dict[str, Any]]):
         return len(self._words[text].ids)
 
     def cuts(self) -> Cuts:
-        """Counts the cut passages over all pairs, and the cut queries over the distinct queries."""
+        """Counts the passages over all pairs, and the queries over the distinct queries."""
         pairs = [pair for index in range(len(self)) for pair in self[index]["pairs"]]
         queries = {group.query for group in self._groups}
         longest = self._encoder.rule.max_query_tokens
         return Cuts(
             pairs=len(pairs),
+            passages_windowed=sum(bool(pair.further) for pair in pairs),
             passages_cut=sum(pair.cut_passage > 0 for pair in pairs),
             queries=len(queries),
             queries_cut=sum(len(self._words[query].ids) > longest for query in queries),
@@ -61,10 +64,23 @@ class TokenizedGroups(Dataset[dict[str, Any]]):
 
 
 @dataclass(frozen=True)
+class Windowed:
+    """A pair of several windows, and where its row stands: number of the micro-batch, row there."""
+
+    batch: int
+    row: int
+    pair: EncodedPair
+
+
+@dataclass(frozen=True)
 class GroupCollator:
     """Groups -> `micro_batches` (each padded to its own longest pair), `slots` (where each of their
-    rows stands in the flattened `[groups, docs]` table), `labels`, `teacher_scores` (nan where there is
-    none) and `mask`, each `[groups, docs]`."""
+    rows stands in the flattened `[groups, docs]` table), `labels`, `lengths` (ids of a pair, of all its
+    windows), `teacher_scores` (nan where there is none) and `mask`, each `[groups, docs]`.
+
+    A pair of several windows is its first one there, and stands in `windowed`: the step puts the best one in
+    its place (`crosstune.train.windows`), which has the same length.
+    """
 
     pad_id: int
     micro_batch_tokens: int
@@ -73,6 +89,7 @@ class GroupCollator:
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         width = max(len(row["pairs"]) for row in rows)
         labels = torch.zeros(len(rows), width)
+        lengths = torch.zeros(len(rows), width, dtype=torch.long)
         teacher = torch.full((len(rows), width), float("nan"))
         mask = torch.zeros(len(rows), width, dtype=torch.bool)
         pairs: list[EncodedPair] = []
@@ -80,6 +97,7 @@ class GroupCollator:
         for number, row in enumerate(rows):
             count = len(row["pairs"])
             labels[number, :count] = torch.tensor(row["labels"], dtype=torch.float32)
+            lengths[number, :count] = torch.tensor([sum(pair.lengths) for pair in row["pairs"]])
             if None not in row["teacher_scores"]:
                 teacher[number, :count] = torch.tensor(row["teacher_scores"])
             mask[number, :count] = True
@@ -91,7 +109,14 @@ class GroupCollator:
                 model_inputs([pairs[i] for i in batch], self.pad_id, self.input_names) for batch in batches
             ],
             "slots": torch.tensor([slots[i] for batch in batches for i in batch]),
+            "windowed": [
+                Windowed(number, place, pairs[i])
+                for number, batch in enumerate(batches)
+                for place, i in enumerate(batch)
+                if pairs[i].further
+            ],
             "labels": labels,
+            "lengths": lengths,
             "teacher_scores": teacher,
             "mask": mask,
         }

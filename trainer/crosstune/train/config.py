@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
 from crosstune.settings import Settings
 from crosstune.train.loss_kinds import KINDS, OPTIONS, LossName
 
+if TYPE_CHECKING:
+    from crosstune.serve.pairs import LengthRule
+
+MOST_WINDOWS = 8
 MICRO_BATCH_TOKENS = {"cpu": 2048, "cuda": 32768}
+
+
+class WindowSettings(Settings):
+    """What happens to a passage that has no room beside its query, wherever the model reads one."""
+
+    aggregate: Literal["first", "max"] = Field(
+        "first",
+        description="the document's logit: of its beginning, the rest being cut (FirstP), or the highest of "
+        "all its windows' (MaxP)",
+    )
+    overlap: int | None = Field(
+        None, ge=0, description="tokens that neighbouring windows share; half of a window when null"
+    )
+    most: int | None = Field(
+        None, ge=1, le=256, description=f"windows a passage, from its beginning on; {MOST_WINDOWS} when null"
+    )
+
+    @model_validator(mode="after")
+    def _belong_to_max(self) -> WindowSettings:
+        for option in ("overlap", "most"):
+            if self.aggregate == "first" and getattr(self, option) is not None:
+                raise ValueError(f"{option} belongs to aggregate = max, and aggregate is first")
+        return self
 
 
 class TrainSettings(Settings):
@@ -60,6 +87,7 @@ class TrainSettings(Settings):
     )
     max_tokens: int = Field(128, ge=8, le=8192, description="ids of a pair, special tokens included")
     max_query_tokens: int = Field(64, ge=1, le=4096, description="wordpieces of the query")
+    windows: WindowSettings = Field(WindowSettings(), description="of long passages: docs/windows.md")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="arithmetic of forward and backward; auto measures which is faster"
     )
@@ -81,6 +109,13 @@ class TrainSettings(Settings):
                 f"max_query_tokens is {self.max_query_tokens}, which leaves no room for a passage "
                 f"in max_tokens = {self.max_tokens}"
             )
+        shortest = self.max_tokens - self.max_query_tokens - 3  # [CLS], two [SEP]
+        if self.windows.overlap is not None and self.windows.overlap >= shortest:
+            raise ValueError(
+                f"windows.overlap is {self.windows.overlap}, and beside a query of max_query_tokens = "
+                f"{self.max_query_tokens} a window of max_tokens = {self.max_tokens} has {shortest} tokens; "
+                "give it less than that"
+            )
         for option, owner in OPTIONS.items():
             if getattr(self, option) is not None and KINDS[self.loss].option != option:
                 raise ValueError(f"{option} belongs to loss = {owner}, and loss is {self.loss}")
@@ -90,3 +125,14 @@ class TrainSettings(Settings):
                 f"{self.accumulate} equal parts"
             )
         return self
+
+    @property
+    def length_rule(self) -> LengthRule:
+        """The one rule of training, evaluation, export and serving."""
+        from crosstune.serve.pairs import LengthRule
+        from crosstune.serve.windows import Windows
+
+        if self.windows.aggregate == "first":
+            return LengthRule(self.max_tokens, self.max_query_tokens)
+        windows = Windows(self.windows.overlap, self.windows.most or MOST_WINDOWS, self.windows.aggregate)
+        return LengthRule(self.max_tokens, self.max_query_tokens, windows=windows)

@@ -15,6 +15,7 @@ from crosstune.train.doctor.signs import StepSigns, flattened
 from crosstune.train.losses import GroupLoss, Lists, kl_divergence
 from crosstune.train.memory import MicroBatchTrainer
 from crosstune.train.row_trainer import RowTrainer
+from crosstune.train.windows import take_best_windows, words_of
 
 TEACHER_ALONE = 0.5
 TEACHER_WEIGHT = 0.5
@@ -47,6 +48,18 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
         # The loss is a mean over groups; Trainer divides it by the parts of an accumulated step.
         self.model_accepts_loss_kwargs = False
 
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], *arguments: Any, **named: Any
+    ) -> Tensor:
+        if inputs["windowed"]:
+            self.settle(words_of(inputs["windowed"]))
+            unwrapped = self.accelerator.unwrap_model(
+                model
+            )  # processes may have different numbers of windows
+            take_best_windows(unwrapped, inputs["micro_batches"], inputs["windowed"])
+        loss: Tensor = super().training_step(model, inputs, *arguments, **named)
+        return loss
+
     def compute_loss(
         self,
         model: torch.nn.Module,
@@ -63,8 +76,7 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
                 f"(learning rate {self._get_learning_rate():.1e}). Lower train.learning_rate, use "
                 "train.precision=fp32, or check the base model. Checkpoints before this step are kept"
             )
-        lengths = torch.cat([batch["attention_mask"].sum(dim=1) for batch in inputs["micro_batches"]])
-        self._signs.step(lists, _as_table(lengths, inputs), self._step_loss(flattened(lists)))
+        self._signs.step(lists, inputs["lengths"], self._step_loss(flattened(lists)))
         return loss
 
     def token_ids(self, inputs: dict[str, Any]) -> Tensor:

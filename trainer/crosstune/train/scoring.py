@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,8 @@ from torch import Tensor
 from crosstune.device import is_out_of_memory, no_room
 from crosstune.progress import progress
 from crosstune.records import Run, ranking
-from crosstune.serve.pairs import PairEncoder, model_input_names, token_budget_batches
+from crosstune.serve.pairs import EncodedPair, PairEncoder, model_input_names, token_budget_batches
+from crosstune.serve.windows import Best, best_windows
 from crosstune.train.batching import halves, model_inputs
 from crosstune.train.packed import packed
 
@@ -25,22 +26,27 @@ BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}
 """Token slots of a forward pass; what has no room is halved."""
 
 
-@torch.inference_mode()
 def score_pairs(
     model: PreTrainedModel, encoder: PairEncoder, pairs: Sequence[tuple[str, str]]
 ) -> list[float]:
     """fp32 logits of `(query, passage)` pairs, in the order given, whatever their batches."""
-    encoded = encoder.encode(pairs)
+    return [best.logit for best in score_encoded(model, encoder.encode(pairs))]
+
+
+@torch.inference_mode()
+def score_encoded(model: PreTrainedModel, pairs: Sequence[EncodedPair]) -> Iterator[Best]:
+    """The fp32 logit of each pair, and which of its windows has it."""
+    rows = [window for pair in pairs for window in pair.windows]
     device = model.device
-    logits = torch.empty(len(pairs))
+    logits = torch.empty(len(rows))
     budget = BATCH_TOKENS.get(device.type, BATCH_TOKENS["cpu"])
     with packed(model):
-        for batch in token_budget_batches([len(pair) for pair in encoded], budget):
+        for batch in token_budget_batches([len(row) for row in rows], budget):
             inputs = model_inputs(
-                [encoded[i] for i in batch], model.config.pad_token_id, model_input_names(model.config)
+                [rows[i] for i in batch], model.config.pad_token_id, model_input_names(model.config)
             )
             logits[batch] = _logits(model, {name: tensor.to(device) for name, tensor in inputs.items()})
-    return logits.tolist()
+    return best_windows(logits.tolist(), [len(pair.windows) for pair in pairs])
 
 
 def _logits(model: PreTrainedModel, inputs: dict[str, Tensor]) -> Tensor:

@@ -34,6 +34,7 @@ from crosstune.trec import write_run
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainingArguments
 
+    from crosstune.train.batching import Cuts
     from crosstune.train.loop import GroupTrainer
 
 USUAL_RATE, FRESH_RATE = 2e-5, 1e-4
@@ -53,6 +54,7 @@ class TrainSummary:
     steps: int
     groups: int
     pairs: int
+    passages_windowed: int
     passages_cut: int
     queries: int
     queries_cut: int
@@ -90,7 +92,7 @@ def train(
     from crosstune.train.start import begin
 
     _refuse_early(groups, collection, settings)
-    rule = LengthRule(settings.max_tokens, settings.max_query_tokens)
+    rule = settings.length_rule
     base = resolve_model(model)
     encoder = PairEncoder.from_folder(base, rule)
     judge = DevJudge(collection, dev_candidates, settings, encoder, seed, folder / "dev")
@@ -114,9 +116,8 @@ def train(
     data = TokenizedGroups(groups, encoder)
     cuts = data.cuts()
     say(
-        f"  {len(groups)} groups, {cuts.pairs} pairs; {cuts.passages_cut} passages cut to "
-        f"{rule.max_tokens} tokens a pair, {cuts.queries_cut} of {cuts.queries} queries cut to "
-        f"{rule.max_query_tokens} tokens"
+        f"  {len(groups)} groups, {cuts.pairs} pairs; {_told(cuts, rule)}, {cuts.queries_cut} of "
+        f"{cuts.queries} queries cut to {rule.max_query_tokens} tokens"
     )
 
     checkpoints = folder / "checkpoints"
@@ -177,6 +178,15 @@ def train(
     for name in ("checkpoints", "dev", "adapt", "start"):
         shutil.rmtree(folder / name, ignore_errors=name in ("adapt", "start"))
     return summary
+
+
+def _told(cuts: Cuts, rule: LengthRule) -> str:
+    if rule.windows is None:
+        return f"{cuts.passages_cut} passages cut to {rule.max_tokens} tokens a pair"
+    return (
+        f"{cuts.passages_windowed} passages read in windows of {rule.max_tokens} tokens a pair, "
+        f"{cuts.passages_cut} cut behind {rule.windows.most} windows"
+    )
 
 
 def _refuse_early(groups: Sequence[Group], collection: Collection, settings: TrainSettings) -> None:

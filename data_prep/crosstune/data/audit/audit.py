@@ -6,7 +6,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from crosstune.data.audit.boilerplate import find_boilerplate
 from crosstune.data.audit.overlap import Overlap, find_overlaps
@@ -21,10 +21,21 @@ Tokens = Callable[[Sequence[str]], list[int]]
 """Texts -> wordpieces of each, special tokens aside."""
 
 
+class ReadingRule(Protocol):
+    """`max_tokens` of a pair, `max_query_tokens` of its query, and which wordpieces of a passage are read
+    when `room` of them fit beside the query."""
+
+    @property
+    def max_tokens(self) -> int: ...
+    @property
+    def max_query_tokens(self) -> int: ...
+    def plan(self, passage: int, room: int) -> list[range]: ...
+
+
 @dataclass(frozen=True)
 class Audit:
-    """What `audit.json` holds. `lengths`: wordpieces at the quantiles, and the share of passages that a pair
-    of `max_tokens` cuts. `recall`: split -> depth -> R@depth, which is the ceiling of what reranking can
+    """What `audit.json` holds. `lengths`: wordpieces at the quantiles, and the share of passages of which
+    not all is read. `recall`: split -> depth -> R@depth, which is the ceiling of what reranking can
     reach at that depth. `suspects`: unjudged candidates, the likeliest positive first. `advice`: a sentence
     for each thing found."""
 
@@ -46,12 +57,11 @@ def audit(
     runs: Mapping[str, Run],
     ledger: Iterable[Mapping[str, Any]],
     tokens: Tokens,
-    max_tokens: int,
-    max_query_tokens: int,
+    rule: ReadingRule,
 ) -> Audit:
     """Audits a collection with the first stage's `runs` by split and the rows of a mining ledger."""
     sizes = {"passages": len(collection.passages), "queries": len(collection.queries), **collection.counts}
-    lengths = _lengths(collection, tokens, max_tokens, max_query_tokens)
+    lengths = _lengths(collection, tokens, rule)
     recall = {
         str(split): {f"R@{depth}": _recall(qrels, runs[split], depth) for depth in DEPTHS}
         for split, qrels in collection.qrels.items()
@@ -63,7 +73,7 @@ def audit(
     suspects = _suspects(collection, ledger)
     languages = _languages(list(collection.passages.values()))
     boilerplate = find_boilerplate(collection.passages)
-    advice = _advice(lengths, recall, overlaps, repeated, languages, max_tokens)
+    advice = _advice(lengths, recall, overlaps, repeated, languages, rule.max_tokens)
     if boilerplate:
         advice.append(
             f"A phrase of boiler plate stands in {max(boilerplate.values())} passages: cut such phrases out "
@@ -95,16 +105,16 @@ def _labels(qrels: Qrels) -> dict[str, float]:
     }
 
 
-def _lengths(
-    collection: Collection, tokens: Tokens, max_tokens: int, max_query_tokens: int
-) -> dict[str, dict[str, float]]:
+def _lengths(collection: Collection, tokens: Tokens, rule: ReadingRule) -> dict[str, dict[str, float]]:
     queries = tokens([collection.queries[q] for qrels in collection.qrels.values() for q in qrels])
     passages = tokens(list(collection.passages.values()))
-    middle = min(sorted(queries)[len(queries) // 2], max_query_tokens)
-    room = max_tokens - middle - 3  # [CLS], two [SEP]
+    middle = min(sorted(queries)[len(queries) // 2], rule.max_query_tokens)
+    room = rule.max_tokens - middle - 3  # [CLS], two [SEP]
+    cut = sum(rule.plan(n, room)[-1].stop < n for n in passages)
     return {
-        "queries": _quantiles(queries) | {"cut": sum(n > max_query_tokens for n in queries) / len(queries)},
-        "passages": _quantiles(passages) | {"cut": sum(n > room for n in passages) / len(passages)},
+        "queries": _quantiles(queries)
+        | {"cut": sum(n > rule.max_query_tokens for n in queries) / len(queries)},
+        "passages": _quantiles(passages) | {"cut": cut / len(passages)},
     }
 
 
@@ -172,7 +182,7 @@ def _advice(
     if (cut := lengths["passages"]["cut"]) > 0.05:
         advice.append(
             f"{100 * cut:.0f} % of the passages are longer than max_tokens = {max_tokens} leaves room for: "
-            "raise train.max_tokens, or split the passages."
+            "raise train.max_tokens, read them in windows (train.windows), or split the passages."
         )
     for split, depths in recall.items():
         if depths["R@100"] < 0.8:

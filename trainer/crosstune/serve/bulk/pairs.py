@@ -12,7 +12,7 @@ from crosstune.errors import InputError, MissingExtra
 from crosstune.files import read_jsonl
 from crosstune.serve.ranked import Score
 
-OWN = ("index", "logit", "score", "probability", "cut")
+OWN = ("index", "logit", "score", "probability", "cut", "window")
 PARQUET_ROWS = 256
 
 
@@ -78,6 +78,7 @@ class RowSource:
                     "score": s.score,
                     "probability": s.probability,
                     "cut": s.cut,
+                    "window": s.window,
                 },
                 ensure_ascii=False,
             )

@@ -39,12 +39,13 @@ class ScoreRequest:
 
 @dataclass(frozen=True)
 class ScoreSummary:
-    """`pairs`: all of the file; `scored`: by this call; `kept`: by earlier ones that were stopped; `cut`: of
-    those scored, how many the length rule shortened."""
+    """`pairs`: all of the file; `scored`: by this call; `kept`: by earlier ones that were stopped; of those
+    scored, `windowed`: read in several windows, and `cut`: shortened by the length rule."""
 
     pairs: int
     scored: int
     kept: int
+    windowed: int
     cut: int
     out: str
 
@@ -68,12 +69,13 @@ def score_file(request: ScoreRequest) -> ScoreSummary:
         kept, append = stack.enter_context(PartFile(out).opened(made_from, source.whole))
         if kept:
             say(f"{out}: goes on after {kept} of {source.total} pairs")
-        cut = 0
+        windowed = cut = 0
         with progress("score, pairs", source.total - kept) as advance:
             waiting: list[tuple[Pair, Score]] = []
             place = kept
             for part in _slices(source.pairs(kept)):
                 scores = reranker.score([(pair.query, pair.document) for pair in part])
+                windowed += sum(score.window is not None for score in scores)
                 cut += sum(score.cut for score in scores)
                 waiting += zip((_without_texts(pair) for pair in part), scores, strict=True)
                 ready = _whole(waiting, len(part))
@@ -81,7 +83,7 @@ def score_file(request: ScoreRequest) -> ScoreSummary:
                 place += ready
                 del waiting[:ready]
                 advance(len(part))
-    return ScoreSummary(source.total, source.total - kept, kept, cut, str(out))
+    return ScoreSummary(source.total, source.total - kept, kept, windowed, cut, str(out))
 
 
 def _open_source(request: ScoreRequest, stack: ExitStack) -> PairSource:
@@ -115,7 +117,7 @@ def _first_lines(path: Path) -> Iterator[tuple[int, str]]:
 def _made_from(request: ScoreRequest, backend: str) -> dict[str, object]:
     files = {"pairs": request.pairs, "queries": request.queries, "corpus": request.corpus}
     return {
-        "schema": 2,
+        "schema": 3,
         "export": sha256_file(request.export / MANIFEST),
         "backend": backend,
         **{name: sha256_file(path) for name, path in files.items() if path},

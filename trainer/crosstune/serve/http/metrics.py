@@ -64,6 +64,12 @@ class Metrics:
         self._documents = Counter(
             "crosstune_documents", "Query and document pairs answered.", ["model"], registry=self.registry
         )
+        self._windowed = Counter(
+            "crosstune_documents_windowed",
+            "Pairs whose document was read in several windows.",
+            ["model"],
+            registry=self.registry,
+        )
         self._cut = Counter(
             "crosstune_documents_cut",
             "Pairs that the length rule shortened.",
@@ -90,8 +96,9 @@ class Metrics:
         self._engine_seconds.labels(model).inc(seconds)
         self._tokens.labels(model).inc(tokens)
 
-    def documents(self, model: str, count: int, cut: int) -> None:
+    def documents(self, model: str, count: int, windowed: int, cut: int) -> None:
         self._documents.labels(model).inc(count)
+        self._windowed.labels(model).inc(windowed)
         self._cut.labels(model).inc(cut)
 
     def reload(self, result: str) -> None:

@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from crosstune.files import read_json, sha256_file
 from crosstune.serve.manifest import MANIFEST, read_manifest
 from crosstune.serve.pairs import EncodedPair, LengthRule, PairEncoder
 from crosstune.serve.ranked import Score
-from crosstune.serve.reranker import CHARACTERS_A_TOKEN, Reranker
+from crosstune.serve.reranker import Reranker
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 WARM_UP = [("a query", "a passage of some words " * count) for count in (1, 4, 16, 64) * 4]
@@ -39,7 +39,7 @@ class Engine:
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
         """As the reranker encodes them: a huge text is cut before it is tokenised."""
-        longest = self.rule.max_tokens * CHARACTERS_A_TOKEN
+        longest = self.rule.characters
         return self.encoder.encode([(query[:longest], text[:longest]) for query, text in pairs])
 
 
@@ -100,6 +100,7 @@ def load(name: str, folder: Path) -> Engine:
         "base_model": values.get("base_model"),
         "max_tokens": manifest.rule.max_tokens,
         "max_query_tokens": manifest.rule.max_query_tokens,
+        "windows": None if manifest.rule.windows is None else asdict(manifest.rule.windows),
         "score_activation": values.get("score_activation"),
         "relevance_score": values.get("score_activation") if scale is None else scale.method,
         "threshold": None if scale is None else scale.threshold,

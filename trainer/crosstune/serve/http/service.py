@@ -14,7 +14,6 @@ from crosstune.serve.http.model import Engine
 from crosstune.serve.http.options import Options
 from crosstune.serve.http.refusal import Refusal
 from crosstune.serve.ranked import Score
-from crosstune.serve.reranker import CHARACTERS_A_TOKEN
 
 CHARACTERS = 3
 """Of a token, for the estimate that decides before anything is tokenised."""
@@ -46,7 +45,7 @@ class Hit:
 @dataclass(frozen=True)
 class Answer:
     """`hits`: best first, equal logits in the order given, or in the order of the pairs; `tokens`: ids fed
-    to the model; `cut`: pairs that were shortened."""
+    to the model, of all windows; `cut`: pairs that were shortened."""
 
     model: str
     hits: list[Hit]
@@ -150,18 +149,20 @@ class Service:
         tokens = sum(prepared.lengths)
         exchange = CURRENT.get()
         exchange.queue_seconds, exchange.score_seconds = scored.queue_seconds, scored.score_seconds
-        exchange.details |= {"tokens": tokens, "cut": prepared.cut}
-        self.metrics.documents(engine.name, len(prepared.pairs), prepared.cut)
+        exchange.details |= {"tokens": tokens, "windowed": prepared.windowed, "cut": prepared.cut}
+        self.metrics.documents(engine.name, len(prepared.pairs), prepared.windowed, prepared.cut)
         hits = [Hit(index, *_numbers(score)) for index, score in enumerate(scored.scores)]
         return Answer(engine.name, hits, tokens, prepared.cut)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """`lengths`: ids of each pair by the length rule; `cut`: pairs that lost a part."""
+    """`lengths`: ids of each pair by the length rule; `windowed`: pairs of several windows; `cut`: pairs that
+    lost a part."""
 
     pairs: Sequence[Pair]
     lengths: list[int]
+    windowed: int
     cut: int
 
 
@@ -171,8 +172,7 @@ def _numbers(score: Score) -> tuple[float, float]:
 
 def _estimate(engine: Engine, pairs: Sequence[Pair]) -> int:
     """Tokens, from the texts' lengths alone."""
-    most = engine.rule.max_tokens
-    return sum(min(most, 3 + (len(query) + len(text)) // CHARACTERS) for query, text in pairs)
+    return sum(engine.rule.ids(len(query) // CHARACTERS, len(text) // CHARACTERS) for query, text in pairs)
 
 
 def _prepare(engine: Engine, pairs: Sequence[Pair], lengths: Lengths) -> Prepared:
@@ -185,18 +185,25 @@ def _prepare(engine: Engine, pairs: Sequence[Pair], lengths: Lengths) -> Prepare
     if lengths.refuse and any(cut):
         raise Refusal(
             "too_long",
-            f"document {cut.index(True)} with its query is longer than the model's {engine.rule.max_tokens} "
-            "tokens; allow truncation or send less",
+            f"document {cut.index(True)} with its query is longer than {_most(engine)}; allow truncation or "
+            "send less",
         )
-    return Prepared(shortened, [len(pair) for pair in encoded], sum(cut))
+    windowed = sum(bool(pair.further) for pair in encoded)
+    return Prepared(shortened, [sum(pair.lengths) for pair in encoded], windowed, sum(cut))
+
+
+def _most(engine: Engine) -> str:
+    tokens = f"the model's {engine.rule.max_tokens} tokens"
+    windows = engine.rule.windows
+    return tokens if windows is None else f"{windows.most} windows of {tokens}"
 
 
 def _shorten(engine: Engine, pairs: Sequence[Pair], lengths: Lengths) -> Sequence[Pair]:
     """Cuts documents to the tokens that the request allows, where that is less than the model's own."""
-    most = engine.rule.max_tokens
+    most = engine.rule.reach
     if (lengths.document_tokens or most) >= most and (lengths.pair_tokens or most) >= most:
         return pairs
-    longest = most * CHARACTERS_A_TOKEN
+    longest = engine.rule.characters
     queries = list(dict.fromkeys(query for query, _ in pairs))
     query_words = engine.encoder.words([query[:longest] for query in queries])
     sizes = {query: len(words.ids) for query, words in zip(queries, query_words, strict=True)}

@@ -14,6 +14,7 @@ from crosstune.train.doctor.thresholds import LEAST_PASSAGE_TOKENS, LOOKED_AT
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
+    from crosstune.serve.pairs import EncodedPair
     from crosstune.train.batching import TokenizedGroups
     from crosstune.train.config import TrainSettings
     from crosstune.train.loss_kinds import LossName
@@ -90,8 +91,8 @@ def look_at(groups: Sequence[Group], data: TokenizedGroups) -> DataSigns:
         high = [place for place, label in enumerate(group.labels) if label == best]
         one_class += not low
         equal_texts += _equal_texts(group, high, low)
-        inputs = {tuple(encoded[place].input_ids) for place in low}
-        equal_inputs += any(tuple(encoded[place].input_ids) in inputs for place in high)
+        inputs = {_ids(encoded[place]) for place in low}
+        equal_inputs += any(_ids(encoded[place]) in inputs for place in high)
         compared = [(better, worse) for better in high for worse in low]
         longer += _ahead(lengths, compared)
         scores = [score for score in group.teacher_scores if score is not None]
@@ -108,6 +109,10 @@ def look_at(groups: Sequence[Group], data: TokenizedGroups) -> DataSigns:
         _mean(longer),
         _mean(agrees),
     )
+
+
+def _ids(pair: EncodedPair) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(window.input_ids) for window in pair.windows)
 
 
 def _equal_texts(group: Group, high: Iterable[int], low: Sequence[int]) -> bool:
