@@ -11,6 +11,7 @@ from crosstune.data.audit import Audit, audit, render_audit
 from crosstune.data.audit.boilerplate import find_boilerplate
 from crosstune.records import Collection
 from crosstune.serve.pairs import LengthRule
+from crosstune.serve.windows import Windows
 
 HOSTILE = "<script>alert(1)</script>"
 PASSAGES = {
@@ -50,6 +51,10 @@ def _words(texts: Sequence[str]) -> list[int]:
 
 @pytest.fixture
 def found() -> Audit:
+    return _audit(None)
+
+
+def _audit(windows: Windows | None) -> Audit:
     collection = Collection("air", PASSAGES, QUERIES, QRELS)  # type: ignore[arg-type]
     runs = {"train": {"t1": {"b": 3.0, "a": 2.0}, "t2": {"b": 1.0}}}
     ledger = [
@@ -58,7 +63,9 @@ def found() -> Audit:
         _row("a", None, None, "judged_positive"),
         _row("h", 0.2, None, "taken"),
     ]
-    return audit(collection, runs, ledger, _words, LengthRule(max_tokens=20, max_query_tokens=8))
+    return audit(
+        collection, runs, ledger, _words, LengthRule(max_tokens=20, max_query_tokens=8, windows=windows)
+    )
 
 
 def test_leakage_by_id(found: Audit) -> None:
@@ -81,6 +88,13 @@ def test_lengths_and_what_is_cut(found: Audit) -> None:
     assert found.lengths["passages"]["longest"] == 54
     assert found.lengths["passages"]["cut"] == pytest.approx(1 / 5)  # b alone
     assert found.lengths["queries"]["cut"] == pytest.approx(1 / 5)  # t2 has 9 words
+
+
+def test_what_windows_hold_is_not_cut() -> None:
+    """54 words, 13 at once beside the middle query of 4."""
+    assert _audit(Windows(0, 4)).lengths["passages"]["cut"] == pytest.approx(1 / 5)
+    assert _audit(Windows(0, 5)).lengths["passages"]["cut"] == 0
+    assert "train.max_tokens" not in " ".join(_audit(Windows(0, 5)).advice)
 
 
 def test_suspects_come_by_teacher_or_similarity_and_are_never_judged(found: Audit) -> None:

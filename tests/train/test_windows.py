@@ -16,7 +16,8 @@ from crosstune.serve.pairs import LengthRule, PairEncoder
 from crosstune.serve.windows import Windows
 from crosstune.train import TrainSettings, load_cross_encoder, train
 from crosstune.train.batching import GroupCollator, TokenizedGroups, model_inputs
-from crosstune.train.doctor.facts import look_at
+from crosstune.train.doctor.data_checks import check
+from crosstune.train.doctor.facts import DataSigns, Plan, look_at
 from crosstune.train.losses import LOSSES, Lists
 from crosstune.train.scoring import score_pairs
 from crosstune.train.windows import take_best_windows
@@ -91,8 +92,8 @@ def _trained(tmp_path: Path, name: str, **changes: object) -> Path:
 
 def test_micro_batches_and_accumulation_leave_the_training_as_it_is(tmp_path: Path) -> None:
     whole = _trained(tmp_path, "whole", micro_batch_tokens=100_000)
-    assert_same_training(_trained(tmp_path, "small", micro_batch_tokens=64), whole, atol=1e-6, rtol=1e-5)
-    assert_same_training(_trained(tmp_path, "parts", accumulate=4), whole, atol=1e-6, rtol=1e-5)
+    parts = _trained(tmp_path, "parts", micro_batch_tokens=64, accumulate=4)
+    assert_same_training(parts, whole, atol=1e-6, rtol=1e-5)
     other = _trained(tmp_path, "first", windows={"aggregate": "first"})
     with pytest.raises(AssertionError):
         assert_same_training(other, whole, atol=1e-6, rtol=1e-5)
@@ -122,6 +123,19 @@ def test_windows_are_counted_and_the_doctor_looks_at_all_of_them(tmp_path: Path)
     first = PairEncoder.from_folder(tmp_path / "base", LengthRule(32, 12))
     assert look_at([group], TokenizedGroups([group], first)).equal_inputs == 1
     assert look_at([group], TokenizedGroups([group], encoder)).equal_inputs == 0
+
+
+@pytest.mark.parametrize(
+    ("tokens", "change"), [(48, {"train.max_tokens": 96}), (512, {"train.windows.aggregate": "max"})]
+)
+def test_the_doctor_proposes_windows_where_the_base_takes_no_more_tokens(
+    tokens: int, change: dict[str, object]
+) -> None:
+    plan = Plan("lce", "none", 1e-4, 1.0, 4, tokens, 12, 100, 10)
+    (found,) = check(
+        plan, DataSigns(10, 10, 40, 0, 0, equal_inputs=10, starved=0, longer=None, teacher_agrees=None)
+    )
+    assert (found.name, found.change) == ("positives_equal_negatives", change)
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def _check(folder: Path, reranker: Reranker, encoder: PairEncoder) -> float:
                 f"{folder}: the same pair got the logits {first.logit} and {second.logit}; do not serve it, "
                 "export the model again"
             )
-    return sum(map(len, encoder.encode(WARM_UP))) / max(elapsed, 1e-6)
+    return sum(sum(pair.lengths) for pair in encoder.encode(WARM_UP)) / max(elapsed, 1e-6)
 
 
 def _equal(first: Score, second: Score) -> bool:

@@ -64,10 +64,15 @@ def _same(plan: Plan, data: DataSigns, *, cut: bool) -> Diagnosis | None:
         },
         "let mining leave out copies of a positive, or take them out of the corpus"
         if by_text
-        else "let the model see where the passages differ: beyond the cut, with more tokens; in words that "
-        "are not in the base's vocabulary, with another model",
-        {"mine.near_copy": 0.9} if by_text else {"train.max_tokens": _more_tokens(plan)},
+        else "let the model see where the passages differ: beyond the cut, with more tokens or in windows; in "
+        "words that the base's vocabulary lacks, with another model",
+        {"mine.near_copy": 0.9} if by_text else _see_more(plan),
     )
+
+
+def _see_more(plan: Plan) -> dict[str, Any]:
+    more = _more_tokens(plan)
+    return {"train.max_tokens": more} if more > plan.max_tokens else {"train.windows.aggregate": "max"}
 
 
 def _more_tokens(plan: Plan) -> int:
