@@ -64,8 +64,8 @@ def _same(plan: Plan, data: DataSigns, *, cut: bool) -> Diagnosis | None:
         },
         "let mining leave out copies of a positive, or take them out of the corpus"
         if by_text
-        else "let the model see where the passages differ: beyond the cut, with more tokens or in windows; in "
-        "words that the base's vocabulary lacks, with another model",
+        else "let the model see where the passages differ: beyond the cut, with more tokens or in windows; "
+        "in words that are not in the base's vocabulary, with another model",
         {"mine.near_copy": 0.9} if by_text else _see_more(plan),
     )
 
