@@ -18,9 +18,10 @@ from crosstune.train import TrainSettings, load_cross_encoder, train
 from crosstune.train.batching import GroupCollator, TokenizedGroups, model_inputs
 from crosstune.train.doctor.data_checks import check
 from crosstune.train.doctor.facts import DataSigns, Plan, look_at
+from crosstune.train.loop import GroupTrainer
 from crosstune.train.losses import LOSSES, Lists
 from crosstune.train.scoring import score_pairs
-from crosstune.train.windows import take_best_windows
+from crosstune.train.windows import take_best_windows, words_of
 from crosstune.trec import read_run
 from models import tiny_cross_encoder
 from training import assert_same_training, dev_of, random_groups, random_text, tiny_settings
@@ -97,6 +98,35 @@ def test_micro_batches_and_accumulation_leave_the_training_as_it_is(tmp_path: Pa
     other = _trained(tmp_path, "first", windows={"aggregate": "first"})
     with pytest.raises(AssertionError):
         assert_same_training(other, whole, atol=1e-6, rtol=1e-5)
+
+
+def test_windows_are_chosen_by_words_that_are_up_to_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU the word embeddings that a step does not touch wait for their updates."""
+    trainers: list[GroupTrainer] = []
+    begin = GroupTrainer.settle
+
+    def settle(self: GroupTrainer, rows: torch.Tensor | None = None) -> None:
+        trainers.append(self)
+        begin(self, rows)
+
+    stale = []
+
+    def choose(
+        model: torch.nn.Module, batches: list[dict[str, torch.Tensor]], windowed: list[object]
+    ) -> None:
+        words, rows = model.get_input_embeddings().weight, words_of(windowed)  # type: ignore[operator,arg-type]
+        before = words.detach().clone()
+        begin(trainers[-1])
+        assert torch.equal(words[rows], before[rows])
+        stale.append(not torch.equal(words, before))
+        take_best_windows(model, batches, windowed)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(GroupTrainer, "settle", settle)
+    monkeypatch.setattr("crosstune.train.loop.take_best_windows", choose)
+    _trained(tmp_path, "out", groups_per_step=1, learning_rate=1e-2)
+    assert any(stale), "other words waited"
 
 
 def test_dev_and_the_logged_loss_are_by_the_best_window(tmp_path: Path) -> None:

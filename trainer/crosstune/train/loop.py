@@ -53,10 +53,8 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
     ) -> Tensor:
         if inputs["windowed"]:
             self.settle(words_of(inputs["windowed"]))
-            unwrapped = self.accelerator.unwrap_model(
-                model
-            )  # processes may have different numbers of windows
-            take_best_windows(unwrapped, inputs["micro_batches"], inputs["windowed"])
+            alone = self.accelerator.unwrap_model(model)  # other processes may have fewer windows
+            take_best_windows(alone, inputs["micro_batches"], inputs["windowed"])
         loss: Tensor = super().training_step(model, inputs, *arguments, **named)
         return loss
 
