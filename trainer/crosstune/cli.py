@@ -16,6 +16,7 @@ from crosstune.commands import (
     evaluate,
     gate,
     inspect,
+    merge,
     parity,
     plan,
     rank,
@@ -52,6 +53,7 @@ def options(
 for _command in (
     run,
     sweep,
+    merge,
     doctor,
     convert,
     evaluate,

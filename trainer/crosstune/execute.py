@@ -7,7 +7,9 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crosstune.errors import CheckFailed, InputError
 from crosstune.files import read_json, write_text
@@ -16,6 +18,9 @@ from crosstune.recipe import Recipe, dump_recipe, load_recipe
 from crosstune.reproduction import ReproductionPipeline
 from crosstune.run import RunFolder, is_done, locked, run_stage, split_run_dir
 from crosstune.stages import Pipeline
+
+if TYPE_CHECKING:
+    from crosstune.curve.fit import LearningCurve
 
 AnyPipeline = Pipeline | ReproductionPipeline
 
@@ -56,9 +61,10 @@ def run(
                 run_stage(folder, stage)
             except CheckFailed:
                 if stage.name == "export":  # what was measured tells why
-                    _show_result(pipeline, exported=False, as_json=as_json)
+                    _show_result(pipeline, _curve(pipeline), exported=False, as_json=as_json)
                 raise
-    _show_result(pipeline, exported=True, as_json=as_json)
+        curve = _curve(pipeline)
+    _show_result(pipeline, curve, exported=True, as_json=as_json)
     if query is not None and isinstance(pipeline, Pipeline):
         _rank_query(pipeline, query)
     say(f"all done in {duration(time.monotonic() - started)}")
@@ -144,15 +150,32 @@ def _show_plan(pipeline: AnyPipeline, force: str | None) -> None:
         forced = forced or stage.name == force
         done = not forced and is_done(pipeline.folder, stage)
         print(f"{stage.name:<12}{'skip, up to date' if done else 'run'}")
+    if isinstance(pipeline, Pipeline) and pipeline.recipe.curve:
+        print(f"{'curve':<12}mine and train on parts of the labels as well")
     print(f"run folder: {pipeline.folder.root}")
 
 
-def _show_result(pipeline: AnyPipeline, *, exported: bool, as_json: bool) -> None:
+def _curve(pipeline: AnyPipeline) -> LearningCurve | None:
+    """The learning curve, where the recipe asks for one."""
+    if not isinstance(pipeline, Pipeline) or not pipeline.recipe.curve:
+        return None
+    from crosstune.curve.run import learning_curve
+
+    return learning_curve(pipeline)
+
+
+def _show_result(
+    pipeline: AnyPipeline, curve: LearningCurve | None, *, exported: bool, as_json: bool
+) -> None:
     folder = pipeline.folder
     if as_json:
-        print(json.dumps(read_json(folder.metrics) | {"run_dir": str(folder.root)}))
+        told = {"curve": asdict(curve)} if curve is not None else {}
+        print(json.dumps(read_json(folder.metrics) | {"run_dir": str(folder.root)} | told))
         return
     print(pipeline.table(read_json(folder.metrics)))
+    if curve is not None:
+        print(f"labels: {curve.sentence}")
+        print(f"curve       {folder.curve / 'curve.html'}")
     print(f"run folder  {folder.root}")
     if folder.report.is_file():
         print(f"report      {folder.report}")

@@ -11,13 +11,20 @@ from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from crosstune.data import Bm25Settings, FirstStageSettings, MiningSettings, MsMarcoFiles, TrecCarFiles
+from crosstune.data import (
+    Bm25Settings,
+    FirstStageSettings,
+    MiningSettings,
+    MsMarcoFiles,
+    ProbeSettings,
+    TrecCarFiles,
+)
 from crosstune.errors import InputError
 from crosstune.evaluate import EvaluationSettings, PublishedFigure
 from crosstune.export import ExportSettings, TunedExportSettings
 from crosstune.files import read_lines
 from crosstune.settings import Settings, explain
-from crosstune.train import PointwiseSettings, TrainSettings
+from crosstune.train import AdaptSettings, PointwiseSettings, TrainSettings
 from crosstune.train.loss_kinds import KINDS
 
 RECIPE_FOLDERS = (Path(__file__).parent / "shipped_recipes", Path(__file__).parents[2] / "recipes")
@@ -32,9 +39,24 @@ class Recipe(Settings):
     model: str = Field(description="package:NAME/FOLDER, hub:NAME, tf:CHECKPOINT or a folder")
     first_stage: FirstStageSettings = Field(Bm25Settings(), description="bm25 where no kind is given")
     mine: MiningSettings = MiningSettings()
+    adapt: AdaptSettings = AdaptSettings()
     train: TrainSettings = TrainSettings()
+    tuned: str | None = Field(
+        None, description="a cross-encoder that is taken in place of training one, as crosstune merge writes"
+    )
+    probe: ProbeSettings = ProbeSettings()
     evaluate: EvaluationSettings = EvaluationSettings()
     export: TunedExportSettings = TunedExportSettings()
+    curve: bool = Field(False, description="train on parts of the labels too: is labelling more worth it?")
+
+    @model_validator(mode="after")
+    def _trains(self) -> Recipe:
+        idle = [key for key, wanted in (("adapt.steps", self.adapt.steps), ("curve", self.curve)) if wanted]
+        if self.tuned is not None and idle:
+            raise ValueError(
+                f"tuned = {self.tuned!r} is taken as it is, and {idle[0]} is about a training; leave one out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_a_teacher(self) -> Recipe:

@@ -21,7 +21,8 @@ from crosstune.recipe import MsMarcoRecipe, ProcedureRecipe, TrecCarRecipe, dump
 from crosstune.records import Candidate, Example, Run
 from crosstune.run import RunFolder, Stage, StageName, code_version, fingerprint
 from crosstune.serve.pairs import LengthRule
-from crosstune.stages import CALIBRATION_PAIRS, PARITY_PAIRS, model_digest
+from crosstune.stage_inputs import model_digest
+from crosstune.stages import CALIBRATION_PAIRS, PARITY_PAIRS
 from crosstune.trec import write_run
 
 if TYPE_CHECKING:

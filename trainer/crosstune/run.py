@@ -20,9 +20,10 @@ from crosstune.files import read_json, replace_folder, write_json
 from crosstune.heap import give_back
 from crosstune.progress import duration, say
 
-StageName = Literal["collection", "retrieve", "mine", "train", "evaluate", "export"]
+StageName = Literal["collection", "retrieve", "mine", "adapt", "train", "evaluate", "export"]
 RUN_DIR = "run_dir="
 STAGES: tuple[StageName, ...] = ("collection", "retrieve", "mine", "train", "evaluate", "export")
+"""Of every recipe with a collection; one with `adapt.steps` has `adapt` before `train`."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,18 @@ class RunFolder:
         return self.stage("retrieve") / "retrieve.json"
 
     @property
+    def adapted(self) -> Path:
+        """The base after its adaptation to the corpus."""
+        return self.stage("adapt") / "model"
+
+    @property
     def model(self) -> Path:
         return self.stage("train") / "model"
+
+    @property
+    def start(self) -> Path:
+        """What training began with, where that is neither the base nor the base with a fresh head."""
+        return self.stage("train") / "start"
 
     @property
     def train_log(self) -> Path:
@@ -116,6 +127,11 @@ class RunFolder:
             f"{self.root}: no training has begun there; a run folder with train/ was expected "
             "(crosstune run RECIPE makes one)"
         )
+
+    @property
+    def curve(self) -> Path:
+        """The run folders of the learning curve, and what came of them."""
+        return self.root / "curve"
 
     @property
     def metrics(self) -> Path:
@@ -153,7 +169,7 @@ class Stage:
     @property
     def resumable(self) -> bool:
         """Whether the work goes on from what an interrupted call left in the partial folder."""
-        return self.name == "train"
+        return self.name in ("adapt", "train")
 
 
 @contextmanager
@@ -210,6 +226,20 @@ def _write_stamp(folder: RunFolder, stage: Stage, state: str, seconds: float) ->
         folder.stamp(stage.name),
         {"fingerprint": stage.fingerprint, "state": state, "seconds": round(seconds, 2)},
     )
+
+
+def take_stages(source: RunFolder, target: RunFolder, names: Sequence[StageName]) -> None:
+    """Copies the stages that `source` has done and `target` has not as they are, with their stamps."""
+    for name in names:
+        stamps = [folder.stamp(name) for folder in (source, target)]
+        done, here = (read_json(stamp) if stamp.is_file() else {} for stamp in stamps)
+        whole = all(folder.stage(name).is_dir() for folder in (source, target))
+        if done.get("state") == "done" and source.stage(name).is_dir() and not (whole and done == here):
+            target.root.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(target.partial(name), ignore_errors=True)
+            shutil.copytree(source.stage(name), target.partial(name))
+            replace_folder(target.partial(name), target.stage(name))
+            write_json(target.stamp(name), done)
 
 
 def fingerprint(*parts: object) -> str:

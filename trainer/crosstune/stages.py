@@ -1,4 +1,4 @@
-"""The six stages of a recipe, in order: what each reads, what it hands to its package, its fingerprint."""
+"""The stages of a recipe, in order: what each reads, what it hands to its package, its fingerprint."""
 
 from __future__ import annotations
 
@@ -11,24 +11,30 @@ from typing import TYPE_CHECKING, Any
 
 from crosstune.errors import InputError
 from crosstune.export_inputs import dev_calibration, format_sample
-from crosstune.files import sha256_file, sha256_folder, write_json
+from crosstune.files import sha256_folder, write_json
 from crosstune.progress import say
 from crosstune.recipe import Recipe, dump_recipe
 from crosstune.records import Collection, Qrels, Run, Split
 from crosstune.run import STAGES, RunFolder, Stage, StageName, code_version, fingerprint
+from crosstune.stage_inputs import dev_inputs, first_stage_inputs, mining_inputs, training_inputs
 from crosstune.trec import read_run, write_run
 
 if TYPE_CHECKING:
+    from crosstune.evaluate import ProbeRuns
     from crosstune.export import Calibration, Sample
     from crosstune.serve import Fusion
+    from crosstune.train import Systems
 
 PARITY_PAIRS = 200
 CALIBRATION_PAIRS = 600
+PROBE_SPLITS: tuple[Split, ...] = ("test", "dev")
+"""Of a probe, the first of these that it has is measured."""
 
 STAGE_CODE: dict[StageName, tuple[str, ...]] = {
     "collection": ("data",),
     "retrieve": ("data",),
     "mine": ("data",),
+    "adapt": ("train", "serve", "evaluate"),
     "train": ("train", "serve", "evaluate"),
     "evaluate": ("evaluate", "train", "serve"),
     "export": ("export", "serve", "evaluate"),
@@ -44,32 +50,47 @@ class Pipeline:
         self._read = cache(self._read_collection)
 
     def stages(self) -> list[Stage]:
-        """All stages; the fingerprint of each takes in those of the stages before it."""
-        from crosstune.data import collection_digest
+        """All stages; the fingerprint of each takes in those of the stages before it. An adaptation knows
+        nothing of what was mined, so that other groups leave it as it is."""
+        from crosstune.data import collection_digest, probe_digest
 
         recipe = self.recipe
         settings: dict[StageName, object] = {
             "collection": [recipe.collection, collection_digest(recipe.collection, recipe.seed)],
-            "retrieve": [recipe.first_stage.model_dump(), _first_stage_inputs(recipe)],
-            "mine": [recipe.mine.model_dump(), recipe.seed, *_mining_inputs(recipe)],
-            "train": [recipe.train.model_dump(exclude={"wandb"}), recipe.seed, model_digest(recipe.model)],
-            "evaluate": [recipe.evaluate.model_dump(), recipe.seed],
+            "retrieve": [recipe.first_stage.model_dump(), first_stage_inputs(recipe)],
+            "mine": [recipe.mine.model_dump(), recipe.seed, *mining_inputs(recipe)],
+            "adapt": [recipe.adapt.model_dump(), *dev_inputs(recipe)],
+            "train": [recipe.train.model_dump(exclude={"wandb"}), *training_inputs(recipe)],
+            "evaluate": [
+                recipe.evaluate.model_dump(),
+                recipe.seed,
+                recipe.probe.model_dump(),
+                probe_digest(recipe.probe, PROBE_SPLITS, recipe.seed),
+            ],
             "export": recipe.export.model_dump(),
         }
         work: dict[StageName, Callable[[Path], None]] = {
             "collection": self._collection,
             "retrieve": self._retrieve,
             "mine": self._mine,
+            "adapt": self._adapt,
             "train": self._train,
             "evaluate": self._evaluate,
             "export": self._export,
         }
-        stages: list[Stage] = []
+        stages: dict[StageName, Stage] = {}
         before = ""
-        for name in STAGES:
-            before = fingerprint(before, settings[name], code_version(STAGE_CODE[name]))
-            stages.append(Stage(name, before, work[name]))
-        return stages
+        for name in self._names():
+            after = stages["retrieve"].fingerprint if name == "adapt" else before
+            mark = fingerprint(after, settings[name], code_version(STAGE_CODE[name]))
+            before = fingerprint(before, mark) if name == "adapt" else mark
+            stages[name] = Stage(name, mark, work[name])
+        return [*stages.values()]
+
+    def _names(self) -> list[StageName]:
+        adapted: list[StageName] = ["adapt"] if self.recipe.adapt.steps else []
+        place = STAGES.index("train")
+        return [*STAGES[:place], *adapted, *STAGES[place:]]
 
     def _collection(self, out: Path) -> None:
         from crosstune.data import prepare_collection, read_collection
@@ -120,58 +141,53 @@ class Pipeline:
         with mining_teacher(recipe.mine.teacher, rule, recipe.seed, self.folder.cache) as teacher:
             mine(collection, candidates, recipe.mine, recipe.seed, out, teacher)
 
+    def _adapt(self, out: Path) -> None:
+        from crosstune.train import adapt_to_corpus
+
+        recipe = self.recipe
+        dev = self._candidates("dev")
+        adapt_to_corpus(self.collection(), dev, recipe.model, recipe.adapt, recipe.train, recipe.seed, out)
+
     def _train(self, out: Path) -> None:
         from crosstune.data import read_groups
-        from crosstune.train import train
+        from crosstune.train import take_tuned, train
 
-        train(
-            read_groups(self.folder.stage("mine")),
-            self.collection(),
-            self._candidates("dev"),
-            self.recipe.model,
-            self.recipe.train,
-            self.recipe.seed,
-            out,
-        )
+        recipe, collection, dev = self.recipe, self.collection(), self._candidates("dev")
+        if recipe.tuned is not None:
+            take_tuned(recipe.tuned, collection, dev, recipe.model, recipe.train, recipe.seed, out)
+            return
+        groups = read_groups(self.folder.stage("mine"))
+        adapted = self.folder.adapted if recipe.adapt.steps else None
+        train(groups, collection, dev, recipe.model, recipe.train, recipe.seed, out, adapted)
 
     def _evaluate(self, out: Path) -> None:
         from crosstune.data import read_groups
         from crosstune.evaluate import evaluate, find_leaks
         from crosstune.evaluate.provenance import provenance
         from crosstune.files import read_json, read_jsonl
-        from crosstune.models import has_ranking_head
-        from crosstune.serve.pairs import PairEncoder
-        from crosstune.train import fuse_run, load_scorer, read_fusion_trial, resolve_model
-        from crosstune.train.bi_encoder import cosine_run
-        from crosstune.train.scoring import score_run
+        from crosstune.train import Systems, read_fusion_trial, resolve_model
 
         recipe, collection = self.recipe, self.collection()
         rule = recipe.train.length_rule
         qrels = self._test_qrels(collection)
         candidates = self._candidates("test")
-        runs: dict[str, Run] = {"first_stage": {q: candidates.get(q, {}) for q in qrels}}
-        milliseconds = {"first_stage": read_json(self.folder.retrieval)["milliseconds_per_query"]}
-        for system, model in (("base", resolve_model(recipe.model)), ("tuned", self.folder.model)):
-            label = f"test with the {system} model"
-            texts = (runs["first_stage"], collection.queries, collection.passages)
-            if has_ranking_head(model):
-                network = load_scorer(model, rule, recipe.seed)
-                scored = score_run(network, PairEncoder.from_folder(model, rule), *texts, f"{label}, queries")
-            else:
-                scored = cosine_run(model, *texts, f"{label}'s vectors")
-            runs[system] = self._kept(out, system, scored.run)
-            milliseconds[system] = scored.milliseconds
-        if (fusion := read_fusion_trial(self.folder.fusion).fusion) is not None:
-            fused = fuse_run(fusion, runs["tuned"], runs["first_stage"])
-            runs["fused"] = self._kept(out, "fused", fused)
-            milliseconds["fused"] = milliseconds["tuned"]
+        fusion = read_fusion_trial(self.folder.fusion).fusion
+        systems = Systems(resolve_model(recipe.model), self.folder.model, fusion, rule, recipe.seed)
+        scored = systems.score(
+            {q: candidates.get(q, {}) for q in qrels},
+            collection.queries,
+            collection.passages,
+            "test",
+            lambda system, run: self._kept(out, system, run),
+        )
+        first_stage = {"first_stage": read_json(self.folder.retrieval)["milliseconds_per_query"]}
         groups = read_groups(self.folder.stage("mine"))
         evaluate(
             qrels,
-            runs,
+            scored.runs,
             settings=recipe.evaluate,
             seed=recipe.seed,
-            milliseconds=milliseconds,
+            milliseconds=first_stage | scored.milliseconds,
             leaks=find_leaks(collection, groups, qrels),
             context={
                 "name": recipe.name,
@@ -184,8 +200,20 @@ class Pipeline:
             queries=collection.queries,
             passages=collection.passages,
             training_log=[row for _, row in read_jsonl(self.folder.train_log)],
+            probe=self._probe(systems),
             folder=out,
         )
+
+    def _probe(self, systems: Systems) -> ProbeRuns | None:
+        """The same systems on a collection of another domain, where the recipe names one."""
+        from crosstune.data import open_probe
+        from crosstune.evaluate import ProbeRuns
+
+        if self.recipe.probe.collection is None:
+            return None
+        probe = open_probe(self.recipe.probe, PROBE_SPLITS, self.recipe.seed)
+        scored = systems.score(probe.candidates, probe.queries, probe.passages, "probe")
+        return ProbeRuns(probe.name, probe.split, probe.qrels, scored.runs)
 
     def _kept(self, out: Path, system: str, run: Run) -> Run:
         """The test run as its file holds it, so that others measure the same on the file."""
@@ -261,35 +289,3 @@ class Pipeline:
     def _candidates(self, split: Split) -> Run:
         path = self.folder.candidates(split)
         return read_run(path) if path.is_file() else {}
-
-
-def _mining_inputs(recipe: Recipe) -> list[object]:
-    """What mining reads beside the candidates: the answers of a review, and the teacher with its length rule
-    and code."""
-    inputs: list[object] = []
-    if recipe.mine.review is not None:
-        answers = Path(recipe.mine.review).expanduser()
-        if not answers.is_file():
-            raise InputError(f"mine.review: {answers}: no such file; crosstune review writes one")
-        inputs.append(sha256_file(answers))
-    if recipe.mine.teacher is not None:
-        from crosstune.train.mining_teacher import resolve_teacher
-
-        resolve_teacher(recipe.mine.teacher)
-        rule = recipe.train.length_rule.as_json()
-        inputs += [model_digest(recipe.mine.teacher), rule, code_version(("train", "serve"))]
-    return inputs
-
-
-def _first_stage_inputs(recipe: Recipe) -> list[str]:
-    from crosstune.data import input_digests
-
-    return input_digests(recipe.first_stage)
-
-
-def model_digest(spec: str) -> str:
-    """Of the bytes of a model's files."""
-    from crosstune.train import resolve_model
-
-    folder = resolve_model(spec)
-    return fingerprint(*(sha256_file(path) for path in sorted(folder.glob("*.*")) if path.is_file()))

@@ -212,8 +212,8 @@ def _keep_the_best(study: Study, root: Path) -> None:
         if best is None or trial.number != best.number:
             folder = RunFolder(_folder(root, trial.number))
             for stage in (folder.stage("train"), folder.partial("train")):
-                shutil.rmtree(stage / "model", ignore_errors=True)
-                shutil.rmtree(stage / "checkpoints", ignore_errors=True)
+                for weights in ("model", "start", "checkpoints"):
+                    shutil.rmtree(stage / weights, ignore_errors=True)
             folder.stamp("train").unlink(missing_ok=True)
 
 

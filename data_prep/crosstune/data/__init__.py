@@ -24,6 +24,7 @@ from crosstune.data.judged_lists import JudgedLists
 from crosstune.data.mini_msmarco import build_mini_msmarco
 from crosstune.data.mining import MiningSummary, Teacher, mine, read_answers, read_groups, read_ledger
 from crosstune.data.msmarco import MsMarco
+from crosstune.data.probe import Probe, ProbeSettings, open_probe, probe_digest
 from crosstune.data.readers import parse_columns
 from crosstune.data.reproduction_settings import MsMarcoFiles, TrecCarFiles
 from crosstune.data.settings import MiningSettings
@@ -46,6 +47,8 @@ __all__ = [
     "MsMarcoFiles",
     "PluginSettings",
     "PostgresSettings",
+    "Probe",
+    "ProbeSettings",
     "RetrievalSummary",
     "SplitRule",
     "Teacher",
@@ -60,8 +63,10 @@ __all__ = [
     "convert",
     "input_digests",
     "mine",
+    "open_probe",
     "parse_columns",
     "prepare_collection",
+    "probe_digest",
     "read_answers",
     "read_collection",
     "read_groups",

@@ -60,6 +60,12 @@ class MiningSettings(Settings):
     )
     review: str | None = Field(None, description="JSONL answers of crosstune review, which are obeyed")
     max_groups: int | None = Field(None, ge=1, description="groups drawn by seed; all when null")
+    query_share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="of the queries that max_groups leaves; smaller ones lie in larger ones",
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> MiningSettings:

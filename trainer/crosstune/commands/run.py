@@ -18,6 +18,7 @@ OverridesArgument = Annotated[
 
 STAGES = {
     "mine": "Draw training groups from the first stage's candidates.",
+    "adapt": "Let the base learn the corpus by its masked words (adapt.steps); goes on after a kill.",
     "train": "Train the cross-encoder; goes on from the last checkpoint after a kill.",
 }
 

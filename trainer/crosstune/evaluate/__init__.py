@@ -3,6 +3,7 @@
 from crosstune.evaluate.evaluate import evaluate
 from crosstune.evaluate.leakage import LeakageReport, find_leaks
 from crosstune.evaluate.measures import PerQuery, at_depth, ceiling, mean, per_query
+from crosstune.evaluate.probe import ProbeRuns
 from crosstune.evaluate.reproduction import (
     PublishedFigure,
     measure_systems,
@@ -20,6 +21,7 @@ __all__ = [
     "EvaluationSettings",
     "LeakageReport",
     "PerQuery",
+    "ProbeRuns",
     "PublishedFigure",
     "at_depth",
     "ceiling",

@@ -8,11 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from crosstune.evaluate.differences import Values, differences, means
 from crosstune.evaluate.leakage import LeakageReport
-from crosstune.evaluate.measures import PerQuery, at_depth, ceiling, check_runs, mean, per_query
+from crosstune.evaluate.measures import at_depth, ceiling, check_runs, mean, per_query
+from crosstune.evaluate.probe import ProbeRuns, probe_metrics
 from crosstune.evaluate.report import Evaluation, render_report
 from crosstune.evaluate.settings import EvaluationSettings
-from crosstune.evaluate.significance import compare, holm, verdict
 from crosstune.files import staged_file, write_json, write_text
 from crosstune.progress import progress
 from crosstune.records import Qrels, Run
@@ -25,7 +26,6 @@ PAIRS = (
     ("fused", "base"),
     ("fused", "tuned"),
 )
-Values = Mapping[str, PerQuery]
 
 
 def evaluate(
@@ -42,13 +42,14 @@ def evaluate(
     training_log: Sequence[Mapping[str, float]],
     queries: Mapping[str, str],
     passages: Mapping[str, str],
+    probe: ProbeRuns | None = None,
 ) -> dict[str, Any]:
     """Writes `metrics.json`, `per_query.csv` and `report.html` into `folder`; returns the metrics.
 
     `runs` holds `first_stage`, `base`, `tuned` and, where a fusion was kept, `fused`, all over the same
     candidates; the mean is over every query of the qrels. `recommended` in the metrics is what the export
-    recommends: the fusion where there is one. `queries` and `passages` hold the texts by id. Raises
-    `InputError` when the runs do not fit the qrels or each other.
+    recommends: the fusion where there is one. `queries` and `passages` hold the texts by id; `probe`: the
+    same systems on another domain. Raises `InputError` when the runs do not fit the qrels or each other.
     """
     check_runs(qrels, runs)
     found = {**runs, "ceiling": ceiling(qrels, runs["first_stage"])}
@@ -56,19 +57,16 @@ def evaluate(
     values = {name: per_query(qrels, run, settings.measures) for name, run in systems.items()}
     metrics = {
         "schema": 1,
-        "splits": {split: {name: _means(values[name]) for name in systems}},
+        "splits": {split: {name: means(values[name]) for name in systems}},
         "headline": settings.measures[0],
         "recommended": "fused" if "fused" in runs else "tuned",
         "queries": len(qrels),
         "queries_without_positive": sum(max(j.values(), default=0) <= 0 for j in qrels.values()),
         "milliseconds_per_query": dict(milliseconds),
-        "comparison": {
-            f"{system} against {name}": _compare(values[name], values[system], settings, seed)
-            for system, name in PAIRS
-            if system in systems
-        },
+        "comparison": differences(values, PAIRS, settings, seed),
         "depths": _curve(qrels, systems, settings),
         "leakage": _leakage(values, leaks, settings.measures[0]),
+        "probe": probe_metrics(probe, settings, seed) if probe is not None else None,
         "context": dict(context),
     }
     write_json(folder / "metrics.json", metrics)
@@ -77,23 +75,6 @@ def evaluate(
     told = Evaluation(metrics, split, qrels, headline, systems, queries, passages, training_log)
     write_text(folder / "report.html", render_report(told))
     return metrics
-
-
-def _means(values: PerQuery) -> dict[str, float]:
-    return {measure: mean(by_query) for measure, by_query in values.items()}
-
-
-def _compare(
-    baseline: PerQuery, other: PerQuery, settings: EvaluationSettings, seed: int
-) -> dict[str, dict[str, Any]]:
-    """Measure -> comparison; Holm's correction runs over the measures that rank, not over recall."""
-    measures = [m for m in settings.measures if not m.startswith(("R@", "Judged"))] or settings.measures
-    found = {m: compare(baseline[m], other[m], seed, settings.resamples) for m in measures}
-    corrected = holm({measure: comparison.p for measure, comparison in found.items()})
-    return {
-        measure: {**asdict(c), "p_holm": corrected[measure], "verdict": verdict(c, corrected[measure])}
-        for measure, c in found.items()
-    }
 
 
 def _curve(

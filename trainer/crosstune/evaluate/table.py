@@ -24,7 +24,7 @@ def render_table(metrics: Mapping[str, Any], split: str = "test") -> str:
         milliseconds = metrics["milliseconds_per_query"].get(name)
         shown = f"{milliseconds:10.1f}" if milliseconds is not None else f"{'-':>10}"
         lines.append("".join([f"{NAMES[name]:<22}", *(f"{systems[name][m]:9.3f}" for m in measures), shown]))
-    return "\n".join([*lines, "", *_gain(metrics, split), *_dev(metrics), *_leaks(metrics)])
+    return "\n".join([*lines, "", *_gain(metrics, split), *_dev(metrics), *_probe(metrics), *_leaks(metrics)])
 
 
 def dev_line(ndcg: Mapping[str, float | None], best: str) -> str:
@@ -60,6 +60,21 @@ def _difference(gain: Mapping[str, Any], headline: str) -> str:
 def _dev(metrics: Mapping[str, Any]) -> list[str]:
     training = metrics["context"]["train"]
     return [dev_line(training["dev"], training["best_on_dev"])]
+
+
+def _probe(metrics: Mapping[str, Any]) -> list[str]:
+    probe, headline = metrics.get("probe"), metrics["headline"]
+    if probe is None:
+        return []
+    before = probe["systems"]["base"][headline]
+    lines = [f"probe {probe['collection']} ({probe['split']}, {probe['queries']} queries): {headline} "
+             f"{before:.3f} by the {NAMES['base']}"]  # fmt: skip
+    for system in ("tuned", "fused"):
+        if system in probe["systems"]:
+            found = probe["comparison"][f"{system} against base"][headline]
+            after = probe["systems"][system][headline]
+            lines.append(f"  {after:.3f} {NAMES[system]}: {_difference(found, headline)}: {found['verdict']}")
+    return lines
 
 
 def _leaks(metrics: Mapping[str, Any]) -> list[str]:

@@ -34,17 +34,19 @@ def take_best_blend(
     end = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     values = {}
     for share in SHARES:
-        _blend(model, start, end, share)
+        blend(model, start, end, share)
         values[share] = judged(share)
     values[1.0] = found
     best = max(values, key=values.__getitem__)
-    _blend(model, start, end, best)
+    blend(model, start, end, best)
     return best, values[best]
 
 
-def _blend(
+@torch.no_grad()
+def blend(
     model: PreTrainedModel, start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float
 ) -> None:
+    """Gives `model` the weights at `share` of the way from `start` to `end`."""
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point():
             tensor.copy_(torch.lerp(start[name].to(tensor), end[name], share))

@@ -76,8 +76,11 @@ class StepProgress(TrainerCallback):  # type: ignore[misc]
         metrics: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        value = (metrics or {}).get("eval_nDCG@10", float("nan"))
-        say(f"  step {state.global_step} of {state.max_steps}: dev nDCG@10 {value:.4f}")
+        say(f"  step {state.global_step} of {state.max_steps}: {self.told(metrics or {})}")
+
+    def told(self, metrics: dict[str, float]) -> str:
+        """What an evaluation found, in words."""
+        return f"dev nDCG@10 {metrics.get('eval_nDCG@10', float('nan')):.4f}"
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

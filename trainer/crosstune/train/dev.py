@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,14 +47,13 @@ class DevJudge:
         folder: Path,
     ) -> None:
         """`candidates`: all that the first stage returned for the dev queries."""
-        from crosstune.train.scoring import top
+        from crosstune.train.scoring import drawn_lists
 
-        judged = sorted(collection.qrels["dev"])
-        drawn = random.Random(seed).sample(judged, len(judged))
         count = max(settings.dev_queries, settings.verdict_queries)
-        # A query that the first stage answered with nothing stays, and counts 0.
-        self._all = top({q: candidates.get(q, {}) for q in drawn[:count]}, settings.dev_depth)
-        self.sample: Run = {query_id: self._all[query_id] for query_id in drawn[: settings.dev_queries]}
+        self._all = drawn_lists(collection.qrels["dev"], candidates, count, settings.dev_depth, seed)
+        self.sample: Run = {
+            query_id: self._all[query_id] for query_id in [*self._all][: settings.dev_queries]
+        }
         self._qrels: Qrels = {query_id: collection.qrels["dev"][query_id] for query_id in self._all}
         self._collection = collection
         self._candidates = candidates

@@ -7,8 +7,14 @@ from collections.abc import Callable, Sequence
 
 from crosstune.errors import InputError
 from crosstune.progress import say
-from crosstune.records import Group
+from crosstune.records import Collection, Group
 from crosstune.train.loss_kinds import KINDS, LossName, Needs
+
+
+def check_dev(collection: Collection) -> None:
+    """Raises `InputError` for a collection without a dev split."""
+    if not collection.qrels.get("dev"):
+        raise InputError("the collection has no dev split (qrels/dev.tsv); it chooses the best checkpoint")
 
 
 def check_labels(groups: Sequence[Group], loss: LossName) -> None:

@@ -23,8 +23,9 @@ from crosstune.train.bert_adam import BertAdam, rate_share
 from crosstune.train.callbacks import CompleteMark, JsonlLog, StepProgress, last_complete
 from crosstune.train.memory import MicroBatchTrainer
 from crosstune.train.model import load_cross_encoder, load_two_labels
+from crosstune.train.saving import copy_tokenizer
 from crosstune.train.stream import Examples, PairCollator, PairStream
-from crosstune.train.train import copy_tokenizer, disk_errors
+from crosstune.train.train import disk_errors
 
 if TYPE_CHECKING:
     from crosstune.train.pointwise_config import PointwiseSettings

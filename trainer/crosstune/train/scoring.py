@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from crosstune.device import is_out_of_memory, no_room
 from crosstune.progress import progress
-from crosstune.records import Run, ranking
+from crosstune.records import Qrels, Run, ranking
 from crosstune.serve.pairs import EncodedPair, PairEncoder, model_input_names, token_budget_batches
 from crosstune.serve.windows import Best, best_windows
 from crosstune.train.batching import halves, model_inputs
@@ -102,3 +103,11 @@ def top(candidates: Run, depth: int) -> Run:
         query_id: {doc_id: scores[doc_id] for doc_id in ranking(scores)[:depth]}
         for query_id, scores in candidates.items()
     }
+
+
+def drawn_lists(qrels: Qrels, candidates: Run, count: int, depth: int, seed: int) -> Run:
+    """The best `depth` candidates of `count` judged queries, drawn by `seed`; the first of them are what a
+    smaller `count` draws. A query that the first stage answered with nothing stays, and counts 0."""
+    judged = sorted(qrels)
+    drawn = random.Random(seed).sample(judged, len(judged))
+    return top({query_id: candidates.get(query_id, {}) for query_id in drawn[:count]}, depth)

@@ -47,7 +47,7 @@ def begin(
     `network` is what was loaded from `base`. Where its vectors and the first stage together rank dev better
     than the first stage, the groups get their scores; a base without a ranking head starts as the comparison
     of its vectors where these are not far worse than the first stage. That is kept as `start` in `folder`,
-    so that an interrupted training builds it once.
+    so that an interrupted training builds it once and `crosstune merge` finds it.
     """
     start = folder / "start"
     # The scores of a teacher that mining was told to hand on come before those of the base.

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crosstune.device import check_step, device
-from crosstune.errors import InputError, MissingExtra
-from crosstune.files import replace_folder, write_json
+from crosstune.errors import MissingExtra
+from crosstune.files import write_json
 from crosstune.models import has_ranking_head, resolve_model
 from crosstune.progress import say
 from crosstune.records import Collection, Group, Qrels, Run
@@ -25,17 +25,17 @@ from crosstune.train.config import MICRO_BATCH_TOKENS, TrainSettings
 from crosstune.train.dev import DevJudge, DevVerdict
 from crosstune.train.doctor.facts import look_at, plan
 from crosstune.train.fusion import MEASURE
-from crosstune.train.group_check import check_labels, check_targets
+from crosstune.train.group_check import check_dev, check_labels, check_targets
 from crosstune.train.loss_kinds import KINDS
 from crosstune.train.model import load_cross_encoder
+from crosstune.train.saving import save_model
 from crosstune.train.zero import leaves_zero_open, offset_to_share, shift_head
 from crosstune.trec import write_run
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, TrainingArguments
+    from transformers import PreTrainedModel, Trainer, TrainingArguments
 
     from crosstune.train.batching import Cuts
-    from crosstune.train.loop import GroupTrainer
 
 USUAL_RATE, FRESH_RATE = 2e-5, 1e-4
 
@@ -70,10 +70,14 @@ def train(
     settings: TrainSettings,
     seed: int,
     folder: Path,
+    adapted: Path | None = None,
 ) -> TrainSummary:
     """Trains a cross-encoder and writes `model/`, `train_log.jsonl`, `train.json`, `doctor.json`,
     `dev.tuned.trec` (its logits on dev) and `fusion.json` (whether the first stage's score is to be added)
     into `folder`.
+
+    `adapted`: the base `model` after an adaptation, from which training then starts; it is compared with
+    `model`. A start that is neither of them is kept as `start/`.
 
     `folder` may hold the checkpoints of an interrupted call with the same arguments: training then
     goes on from the last whole one. Raises `InputError` for groups (also such as the loss cannot learn
@@ -98,6 +102,9 @@ def train(
     judge = DevJudge(collection, dev_candidates, settings, encoder, seed, folder / "dev")
     network = load_cross_encoder(base, rule, seed)
     of_base = judge.base(network, base)
+    if adapted is not None:
+        base = adapted
+        network = load_cross_encoder(base, rule, seed)
     bf16 = use_bf16(settings.precision, folder)
     network, groups = begin(
         network,
@@ -151,7 +158,7 @@ def train(
     trainer.remove_callback(PrinterCallback)  # its lines would mix with results on standard output
     set_seed(seed)
     with disk_errors(checkpoints), doctor.watching():
-        seconds = _run(trainer, checkpoints)
+        seconds = run_trainer(trainer, checkpoints)
     if settings.wandb:
         import wandb
 
@@ -160,8 +167,8 @@ def train(
     logits = judge.logits(best.model, best.name)
     if leaves_zero_open(settings.loss):
         logits = _set_zero(best.model, logits, collection.qrels["dev"])
-    _save(best.model, base, folder)
-    verdict = _verdict(judge, logits, of_base, folder)
+    save_model(best.model, base, folder)
+    verdict = write_verdict(judge, logits, of_base, folder)
     summary = TrainSummary(
         best_dev_ndcg=best.ndcg,
         dev=verdict.ndcg,
@@ -175,8 +182,8 @@ def train(
         **dataclasses.asdict(cuts),
     )
     write_json(folder / "train.json", dataclasses.asdict(summary))
-    for name in ("checkpoints", "dev", "adapt", "start"):
-        shutil.rmtree(folder / name, ignore_errors=name in ("adapt", "start"))
+    for name in ("checkpoints", "dev", "adapt"):
+        shutil.rmtree(folder / name, ignore_errors=name == "adapt")
     return summary
 
 
@@ -194,11 +201,10 @@ def _refuse_early(groups: Sequence[Group], collection: Collection, settings: Tra
     check_labels(groups, settings.loss)
     if settings.wandb and importlib.util.find_spec("wandb") is None:
         raise MissingExtra("train.wandb", "wandb")
-    if not collection.qrels.get("dev"):
-        raise InputError("the collection has no dev split (qrels/dev.tsv); it chooses the best checkpoint")
+    check_dev(collection)
 
 
-def _run(trainer: GroupTrainer, checkpoints: Path) -> float:
+def run_trainer(trainer: Trainer, checkpoints: Path) -> float:
     """Trains, from the last whole checkpoint where there is one; returns the seconds that it took."""
     from crosstune.train.callbacks import last_complete
 
@@ -218,7 +224,8 @@ def _set_zero(model: PreTrainedModel, logits: Run, qrels: Qrels) -> Run:
     return {q: {doc: logit + offset for doc, logit in scores.items()} for q, scores in logits.items()}
 
 
-def _verdict(judge: DevJudge, logits: Run, of_base: float, folder: Path) -> DevVerdict:
+def write_verdict(judge: DevJudge, logits: Run, of_base: float, folder: Path) -> DevVerdict:
+    """Writes the tuned model's logits on dev and what they say of a fusion; returns what dev says of all."""
     write_run(folder / "dev.tuned.trec", logits, "crosstune-tuned")
     trial, verdict = judge.verdict(logits, of_base)
     write_json(folder / "fusion.json", dataclasses.asdict(trial))
@@ -283,17 +290,3 @@ def disk_errors(checkpoints: Path) -> Iterator[None]:
         if any(words in str(error) for words in ("PytorchStreamWriter", "inline_container", "No space left")):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(checkpoints)) from error
         raise
-
-
-def copy_tokenizer(base: Path, folder: Path) -> None:
-    """The base's own tokenizer files, so that text becomes ids as it did in training."""
-    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
-        if (base / name).is_file():
-            shutil.copyfile(base / name, folder / name)
-
-
-def _save(model: PreTrainedModel, base: Path, folder: Path) -> None:
-    staging = folder / "model.partial"
-    model.save_pretrained(staging)
-    copy_tokenizer(base, staging)
-    replace_folder(staging, folder / "model")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -61,7 +62,8 @@ def mine(
     positives = sorted((q, d) for q, judged in train.items() for d, grade in judged.items() if grade > 0)
     if not positives:
         raise InputError("the collection has no train positives (qrels/train.tsv); there is nothing to mine")
-    kept = _drawn(positives, settings, seed)
+    drawn = _drawn(positives, settings, seed)
+    kept = _of_share(drawn, settings.query_share, seed)
     with ledger_writer(folder / LEDGER) as ledger:
         miner = _Miner(collection, run, settings, seed, teacher, ledger)
         groups = list(miner.groups(kept))
@@ -75,7 +77,8 @@ def mine(
         candidates={name: counts[name] for name in ("seen", "taken", *REASONS)},
         left_out={
             "no_negative": len(kept) - sum(len(group.labels) - group.labels.count(0) for group in groups),
-            "over_max_groups": len(positives) - len(kept),
+            "over_max_groups": len(positives) - len(drawn),
+            "outside_query_share": len(drawn) - len(kept),
         },
         ledger={name: ledger.rows[name] for name in ("taken", *REASONS)},
     )
@@ -169,6 +172,15 @@ def _drawn(positives: list[tuple[str, str]], settings: MiningSettings, seed: int
         return sorted(draw.sample(positives, min(settings.max_groups, len(positives))))
     queries = list(dict.fromkeys(query_id for query_id, _ in positives))
     kept = set(draw.sample(queries, min(settings.max_groups, len(queries))))
+    return [pair for pair in positives if pair[0] in kept]
+
+
+def _of_share(positives: list[tuple[str, str]], share: float, seed: int) -> list[tuple[str, str]]:
+    """Those of the first queries in an order that the seed alone decides: what a smaller share keeps, a
+    larger one keeps as well."""
+    queries = list(dict.fromkeys(query_id for query_id, _ in positives))
+    order = random.Random(f"{seed}\0query_share").sample(queries, len(queries))
+    kept = set(order[: math.ceil(share * len(order))])
     return [pair for pair in positives if pair[0] in kept]
 
 

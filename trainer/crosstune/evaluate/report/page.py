@@ -35,6 +35,7 @@ def render_report(evaluation: Evaluation) -> str:
         script_hash=_hash(script),
         browser=browser,
         **_facts(evaluation),
+        **_probe(evaluation),
         **_figures(evaluation),
         **_notes(evaluation, browser),
     )
@@ -68,6 +69,17 @@ def _facts(evaluation: Evaluation) -> dict[str, Any]:
         "dev_line": dev_line(context["train"]["dev"], context["train"]["best_on_dev"]),
         "context": context,
         "milliseconds": metrics["milliseconds_per_query"],
+    }
+
+
+def _probe(evaluation: Evaluation) -> dict[str, Any]:
+    probe, headline = evaluation.metrics.get("probe"), evaluation.headline
+    if probe is None:
+        return {"probe": None}
+    return {
+        "probe": probe,
+        "probe_gain": probe["comparison"][f"{evaluation.best} against base"][headline],
+        "probe_comparisons": _comparisons(probe["comparison"], headline),
     }
 
 

@@ -32,7 +32,7 @@ CELLS = 30
 
 def depth_curve(depths: Mapping[str, Mapping[str, float]], headline: str) -> str:
     """The headline of each system when only the first candidates are reranked."""
-    figure, axes = _figure()
+    figure, axes = new_figure()
     for name, by_depth in depths.items():
         colour, marker = STYLES[name]
         places = [int(depth) for depth in by_depth]
@@ -40,7 +40,7 @@ def depth_curve(depths: Mapping[str, Mapping[str, float]], headline: str) -> str
     highest = max((value for by_depth in depths.values() for value in by_depth.values()), default=0.0)
     axes.set(xlabel="candidates reranked", ylabel=headline, ylim=(0, 1.05 * max(highest, 0.1)))
     figure.legend(loc="outside upper center", ncols=2, fontsize=FONT, frameon=False, labelcolor=INK)
-    return _svg(figure, "depth")
+    return inline_svg(figure, "depth")
 
 
 def scatter(before: Mapping[str, float], after: Mapping[str, float], headline: str, system: str) -> str:
@@ -55,7 +55,7 @@ def scatter(before: Mapping[str, float], after: Mapping[str, float], headline: s
         new = after[query_id]
         cell = (bottom + step * round((old - bottom) / step), bottom + step * round((new - bottom) / step))
         marks[_kind(new - old)][cell] += 1
-    figure, axes = _figure((SIZE[0], 5.0))
+    figure, axes = new_figure((SIZE[0], 5.0))
     axes.plot([bottom, top], [bottom, top], color=INK, linewidth=0.8, linestyle=":")
     for kind, label in ((BETTER, "better"), (EQUAL, "equal"), (WORSE, "worse")):
         cells = marks[kind]
@@ -73,7 +73,7 @@ def scatter(before: Mapping[str, float], after: Mapping[str, float], headline: s
     legend = figure.legend(loc="outside upper center", ncols=3, fontsize=FONT, frameon=False, labelcolor=INK)
     for handle in legend.legend_handles:
         handle.set_sizes([40])
-    return _svg(figure, "scatter")
+    return inline_svg(figure, "scatter")
 
 
 def training_curve(log: Sequence[Mapping[str, float]]) -> str:
@@ -84,7 +84,7 @@ def training_curve(log: Sequence[Mapping[str, float]]) -> str:
     panels = [name for name, points in (("loss", loss), ("dev nDCG@10", dev)) if points]
     if not panels:
         return ""
-    figure, every = _figure((SIZE[0], 1 + 1.7 * len(panels)), len(panels))
+    figure, every = new_figure((SIZE[0], 1 + 1.7 * len(panels)), len(panels))
     for name, axes in zip(panels, every if len(panels) > 1 else [every], strict=True):
         if name == "loss":
             axes.plot(*zip(*loss, strict=True), color=STYLES["first_stage"][0], label="loss")
@@ -95,7 +95,7 @@ def training_curve(log: Sequence[Mapping[str, float]]) -> str:
             axes.plot(*zip(*dev, strict=True), color=STYLES["tuned"][0], marker="D")
         axes.set(ylabel=name)
     axes.set(xlabel="step")
-    return _svg(figure, "training")
+    return inline_svg(figure, "training")
 
 
 def _kind(difference: float) -> tuple[str, str]:
@@ -104,7 +104,7 @@ def _kind(difference: float) -> tuple[str, str]:
     return BETTER if difference > 0 else WORSE
 
 
-def _figure(size: tuple[float, float] = SIZE, rows: int = 1) -> tuple[Any, Any]:
+def new_figure(size: tuple[float, float] = SIZE, rows: int = 1) -> tuple[Any, Any]:
     """A figure of its own and its axes, without pyplot's global state."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -122,7 +122,7 @@ def _figure(size: tuple[float, float] = SIZE, rows: int = 1) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _svg(figure: Any, name: str) -> str:
+def inline_svg(figure: Any, name: str) -> str:
     """The figure as an inline element that is hidden from screen readers: the page says it in words. Ids are
     made the figure's own, since several stand in one page."""
     import matplotlib

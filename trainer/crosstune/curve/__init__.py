@@ -1,0 +1,1 @@
+"""The learning curve of a recipe: what more labels would be worth."""

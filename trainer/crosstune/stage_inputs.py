@@ -1,0 +1,55 @@
+"""What each stage reads that no stage before it wrote: part of its fingerprint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crosstune.errors import InputError
+from crosstune.files import sha256_file
+from crosstune.recipe import Recipe
+from crosstune.run import code_version, fingerprint
+
+
+def mining_inputs(recipe: Recipe) -> list[object]:
+    """What mining reads beside the candidates: the answers of a review, and the teacher with its length rule
+    and code."""
+    inputs: list[object] = []
+    if recipe.mine.review is not None:
+        answers = Path(recipe.mine.review).expanduser()
+        if not answers.is_file():
+            raise InputError(f"mine.review: {answers}: no such file; crosstune review writes one")
+        inputs.append(sha256_file(answers))
+    if recipe.mine.teacher is not None:
+        from crosstune.train.mining_teacher import resolve_teacher
+
+        resolve_teacher(recipe.mine.teacher)
+        rule = recipe.train.length_rule.as_json()
+        inputs += [model_digest(recipe.mine.teacher), rule, code_version(("train", "serve"))]
+    return inputs
+
+
+def first_stage_inputs(recipe: Recipe) -> list[str]:
+    from crosstune.data import input_digests
+
+    return input_digests(recipe.first_stage)
+
+
+def dev_inputs(recipe: Recipe) -> list[object]:
+    """What the base is scored on dev with."""
+    train = recipe.train
+    lists = [train.dev_queries, train.verdict_queries, train.dev_depth]
+    return [*lists, train.length_rule.as_json(), recipe.seed, model_digest(recipe.model)]
+
+
+def training_inputs(recipe: Recipe) -> list[object]:
+    """What training reads beside the groups: the base, or the model that is taken in its place as well."""
+    taken = [model_digest(recipe.tuned)] if recipe.tuned is not None else []
+    return [recipe.seed, model_digest(recipe.model), *taken]
+
+
+def model_digest(spec: str) -> str:
+    """Of the bytes of a model's files."""
+    from crosstune.train import resolve_model
+
+    folder = resolve_model(spec)
+    return fingerprint(*(sha256_file(path) for path in sorted(folder.glob("*.*")) if path.is_file()))
