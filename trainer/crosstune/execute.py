@@ -140,7 +140,8 @@ def _pipeline(path: str, overrides: Sequence[str]) -> AnyPipeline:
 def _check_stage(pipeline: AnyPipeline, name: str) -> None:
     names = [stage.name for stage in pipeline.stages()]
     if name not in names:
-        raise InputError(f"{name}: no such stage in this recipe; one of {', '.join(names)}")
+        hint = "; adapt.steps=N turns it on" if name == "adapt" else ""
+        raise InputError(f"{name}: no such stage in this recipe; one of {', '.join(names)}{hint}")
 
 
 def _show_plan(pipeline: AnyPipeline, force: str | None) -> None:

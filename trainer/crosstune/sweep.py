@@ -115,10 +115,15 @@ def _study(root: Path, about: dict[str, Any], seed: int) -> Study:
 
 def _prepare(path: str, fixed: Sequence[str], shared: Path) -> None:
     """The stages before training with the recipe's own values, which trials that keep them start from."""
-    for stage in SHARED:
+    for stage in _before_training([path, *fixed]):
         done = subprocess.run([*_command(stage, path, *fixed), f"{RUN_DIR}{shared}"], check=False)
         if done.returncode:
             raise InputError(f"the stage {stage} of {path} cannot be done; its message is above")
+
+
+def _before_training(words: Sequence[str]) -> list[str]:
+    """The stages that the recipe of these words does before it trains."""
+    return [*SHARED, *(["adapt"] if load_collection_recipe(words[0], words[1:]).adapt.steps else [])]
 
 
 def _command(stage: str, *words: str) -> list[str]:
@@ -144,7 +149,7 @@ def _run(study: Study, trial: Trial, words: Sequence[str], root: Path) -> None:
     if not folder.root.is_dir():
         shutil.copytree(root / "shared", folder.root, ignore=shutil.ignore_patterns(".lock", ".cache"))
     log = folder.root.with_suffix(".log")
-    for stage in (*SHARED, "train"):
+    for stage in (*_before_training(words), "train"):
         watched = trial if stage == "train" else None
         code = _watched([*_command(stage, *words), f"{RUN_DIR}{folder.root}"], log, watched, folder)
         if code is None:
@@ -214,6 +219,7 @@ def _keep_the_best(study: Study, root: Path) -> None:
             for stage in (folder.stage("train"), folder.partial("train")):
                 for weights in ("model", "start", "checkpoints"):
                     shutil.rmtree(stage / weights, ignore_errors=True)
+            shutil.rmtree(folder.stage("adapt"), ignore_errors=True)
             folder.stamp("train").unlink(missing_ok=True)
 
 

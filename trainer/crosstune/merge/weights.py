@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 
@@ -11,7 +11,7 @@ from crosstune.errors import InputError
 from crosstune.files import read_json
 from crosstune.models import has_ranking_head
 from crosstune.serve.pairs import LengthRule
-from crosstune.train.model import load_cross_encoder
+from crosstune.train.model import load_cross_encoder, trained_labels
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -33,7 +33,7 @@ def check_mergeable(base: Path, tuned: Path) -> None:
     families = [config.get("model_type") for config in configs]
     if families[0] != families[1]:
         raise InputError(f"{base} is of type {families[0]}, {tuned} of type {families[1]}. {ADVICE}")
-    labels = [_labels(config) for config in configs]
+    labels = [trained_labels(config) for config in configs]
     if labels[0] != labels[1]:
         raise InputError(
             f"{base} has {labels[0]} labels, {tuned} {labels[1]}: their heads say different things. {ADVICE}"
@@ -67,10 +67,6 @@ def load_ends(
 
 def _told(shape: list[int] | None) -> str:
     return "missing" if shape is None else f"of size {shape}"
-
-
-def _labels(config: dict[str, Any]) -> int:
-    return int(config.get("num_labels", len(config.get("id2label") or {0: ""})))
 
 
 def _vocabulary(folder: Path) -> dict[str, int]:

@@ -35,7 +35,7 @@ def load_two_labels(
             f"{folder}: the base is of type {config.get('model_type')!r}; this procedure is defined for BERT"
         )
     headed = any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or [])
-    if headed and _trained_labels(config) == 1:
+    if headed and trained_labels(config) == 1:
         raise InputError(
             f"{folder}: the base has a head with one label; this procedure trains two (not relevant, "
             "relevant). Give a base without a head or one with two labels"
@@ -61,7 +61,7 @@ def load_cross_encoder(folder: Path, rule: LengthRule, seed: int) -> PreTrainedM
     one label exactly: weights `w1 - w0`, so that the logit is the log-odds of the second label.
     Raises `InputError` for damaged weights and for a base that does not fit the length rule.
     """
-    labels = _trained_labels(read_json(folder / "config.json"))
+    labels = trained_labels(read_json(folder / "config.json"))
     model = _load(folder, seed, num_labels=labels)
     if labels == 2:
         _join_two_labels(model)
@@ -97,7 +97,7 @@ def _load(folder: Path, seed: int, **config: Any) -> PreTrainedModel:
         ) from None
 
 
-def _trained_labels(config: dict[str, Any]) -> int:
+def trained_labels(config: dict[str, Any]) -> int:
     """1 for a base without a head or a head with one label, 2 for a head with two."""
     if not any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or []):
         return 1
