@@ -1,4 +1,4 @@
-"""`crosstune run RECIPE curve=true`: parts that lie in each other, a kill in the middle, and too few labels."""
+"""`crosstune run RECIPE curve=true`: parts of parts, a kill in the middle, too few labels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def test_a_curve_goes_on_after_a_kill_and_never_reads_test(
 
     parts = [root / f"curve/share-{part}" for part in ("010", "025", "050")]
     queries = [{g.query_id for g in read_groups(folder / "mine")} for folder in (*parts, root)]
-    assert all(smaller < larger for smaller, larger in zip(queries, queries[1:], strict=False))
+    assert all(smaller < larger for smaller, larger in pairwise(queries))
     qrels = read_qrels(collection / "qrels/dev.tsv")
     for folder, point in zip((*parts, root), curve["points"], strict=True):
         values = per_query(qrels, read_run(folder / "train/dev.tuned.trec"), ["nDCG@10"])["nDCG@10"]

@@ -35,7 +35,7 @@ MEASURE = "nDCG@10"
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a recipe, its run `runs/tiny` and a probe, all of whose stages are done but the export."""
+    """A folder with a recipe, a probe and the run `runs/tiny`, all of it done but the export."""
     folder = tmp_path_factory.mktemp("forgetting")
     os.environ["CROSSTUNE_CACHE"] = str(folder / "cache")  # the fixture of every test sets another one
     recipe = write_recipe(folder, write_collection(folder / "collection"))
@@ -179,7 +179,7 @@ def test_a_killed_merge_goes_on_where_it_was(trained: Path, tmp_path: Path) -> N
 def test_a_base_without_a_head_is_merged_with_the_comparison_it_started_as(
     tmp_path: Path, crosstune: Crosstune
 ) -> None:
-    """Alpha 0 ranks dev as the training's step 0 did; the first stage is so bad that the vectors are taken."""
+    """Alpha 0 ranks dev as the training's step 0 did; the first stage is so bad that vectors are taken."""
     collection = write_collection(tmp_path / "collection")
     write_collection(tmp_path / "probe", {"dev": 12}, size=40)
     recipe = write_recipe(tmp_path, collection)

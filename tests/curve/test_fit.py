@@ -32,7 +32,7 @@ def _values(means: list[float], queries: int, spread: float) -> list[dict[str, f
     return [{f"q{n}": mean + offset - middle for n, offset in enumerate(offsets)} for mean in means]
 
 
-@pytest.mark.parametrize(("c", "a", "b"), [(0.8, 0.1, 0.5), (0.6, 0.05, 1.0), (0.75, 0.2, 0.3)])
+@pytest.mark.parametrize(("c", "a", "b"), [(0.8, 0.1, 0.5), (0.6, 0.05, 1.0)])
 def test_a_power_law_is_found_and_followed(c: float, a: float, b: float) -> None:
     means = [c - a * share**-b for share in SHARES]
     law, spans, (twice, four) = forecast(_values(means, 100, 0.2), COUNTS, 1.0, 13)
@@ -45,6 +45,7 @@ def test_a_power_law_is_found_and_followed(c: float, a: float, b: float) -> None
     assert twice.gain_low <= twice.gain <= twice.gain_high
 
 
+@pytest.mark.slow
 def test_fewer_dev_queries_say_less() -> None:
     rng = random.Random(5)
 
@@ -53,7 +54,7 @@ def test_fewer_dev_queries_say_less() -> None:
         return [{f"q{n}": min(1, max(0, rng.gauss(m, 0.3))) for n in range(queries)} for m in means]
 
     widths = []
-    for queries in (20, 500):
+    for queries in (20, 300):
         twice = forecast(table(queries), COUNTS, 1.0, 13)[2][0]
         widths.append(twice.gain_high - twice.gain_low)
     assert widths[0] > widths[1]

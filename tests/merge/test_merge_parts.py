@@ -91,19 +91,19 @@ def test_models_that_cannot_be_merged(tmp_path: Path) -> None:
     model = tiny_cross_encoder(tmp_path / "model")
     check_mergeable(model, tiny_cross_encoder(tmp_path / "same", seed=3))
     two = tiny_cross_encoder(tmp_path / "two", num_labels=2)
-    with pytest.raises(InputError, match="two has 2 labels, .*model 1"):
+    with pytest.raises(InputError, match=r"two has 2 labels, .*model 1"):
         check_mergeable(two, model)
     with pytest.raises(InputError, match="has no ranking head"):
         check_mergeable(tiny_base(tmp_path / "bare", "bert"), model)
     electra = tiny_cross_encoder(tmp_path / "electra")
     config = json.loads((electra / "config.json").read_text())
     (electra / "config.json").write_text(json.dumps({**config, "model_type": "electra"}))
-    with pytest.raises(InputError, match="of type electra, .* of type bert"):
+    with pytest.raises(InputError, match=r"of type electra, .* of type bert"):
         check_mergeable(electra, model)
     words = tiny_cross_encoder(tmp_path / "words")
     tokenizer = (words / "tokenizer.json").read_text()
     (words / "tokenizer.json").write_text(tokenizer.replace('"parse"', '"purse"'))
-    with pytest.raises(InputError, match="other vocabularies .*'parse' is not the same"):
+    with pytest.raises(InputError, match=r"other vocabularies .*'parse' is not the same"):
         check_mergeable(words, model)
 
 

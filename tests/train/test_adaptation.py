@@ -101,7 +101,7 @@ def test_every_family_is_adapted_and_can_be_trained_from(tmp_path: Path, family:
     assert model.config.num_labels == 1
 
 
-@pytest.mark.parametrize("step", [1, 7, 10])
+@pytest.mark.parametrize("step", [1, 10])
 def test_a_kill_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     base = tiny_base(tmp_path / "base", "bert")
     _adapt(base, tmp_path / "whole")
@@ -118,8 +118,8 @@ def test_a_kill_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.undo()
     monkeypatch.setenv("CROSSTUNE_CACHE", str(tmp_path / "cache"))
     _adapt(base, tmp_path / "killed")
-    for name in ("model/model.safetensors",):
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    weights = [tmp_path / name / "model/model.safetensors" for name in ("killed", "whole")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
     losses = [
         [json.loads(line).get("eval_loss") for line in (tmp_path / name / "adapt_log.jsonl").open()]
         for name in ("killed", "whole")
@@ -155,16 +155,15 @@ def test_masked_texts_are_bert_s_masking_and_depend_on_the_seed_alone(tmp_path: 
 
 def test_bases_and_corpora_that_cannot_be_adapted(tmp_path: Path) -> None:
     base = tiny_base(tmp_path / "base", "bert")
-    with pytest.raises(InputError, match="64 positions, adapt.max_tokens is 100; set adapt.max_tokens=64"):
+    with pytest.raises(InputError, match=r"64 positions, adapt.max_tokens is 100; set adapt.max_tokens=64"):
         _adapt(base, tmp_path / "long", max_tokens=100)
     maskless = tiny_base(tmp_path / "maskless", "bert")
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         if (path := maskless / name).is_file():
             kept = {key: value for key, value in json.loads(path.read_text()).items() if key != "mask_token"}
             path.write_text(json.dumps(kept))
-    with pytest.raises(InputError, match="no mask token, which adapt.steps needs"):
+    with pytest.raises(InputError, match=r"no mask token, which adapt.steps needs"):
         _adapt(maskless, tmp_path / "no mask")
-    config = json.loads((base / "config.json").read_text())
     collection, run = _corpus()
     few = Collection("few", {"0-0": " "}, collection.queries, {"dev": {"q0": {"0-0": 1}}})
     (tmp_path / "few").mkdir()
@@ -173,11 +172,13 @@ def test_bases_and_corpora_that_cannot_be_adapted(tmp_path: Path) -> None:
     undecided = Collection("none", collection.passages, collection.queries, {"train": {"q0": {"0-0": 1}}})
     with pytest.raises(InputError, match="no dev split"):
         adapt_to_corpus(undecided, run, str(base), _settings(), tiny_settings(), 5, tmp_path / "few")
-    assert config["model_type"] == "bert"
 
 
 def test_a_loss_that_is_no_number_stops_it(tmp_path: Path) -> None:
     base = tiny_base(tmp_path / "base", "bert")
-    with pytest.raises(CheckFailed, match=r"Lower adapt.learning_rate"):
-        _adapt(base, tmp_path / "out", learning_rate=1.0, warmup=0.0, steps=400, weight_decay=1.0,
-               evaluations=1, texts_per_step=2)  # fmt: skip
+    model = AutoModel.from_pretrained(base)
+    with torch.no_grad():
+        model.encoder.layer[0].output.dense.weight.mul_(1e38)
+    model.save_pretrained(base)
+    with pytest.raises(CheckFailed, match=r"the loss is (nan|inf) .*Lower adapt.learning_rate"):
+        _adapt(base, tmp_path / "out")

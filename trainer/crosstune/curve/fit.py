@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-RESAMPLES = 500
+RESAMPLES = 300
 TIMES = (2, 4)
 """How many times the labels the curve is followed to."""
 WORTH = 0.01
@@ -70,6 +70,12 @@ def power_law(share: Floats, c: float, a: float, b: float) -> Floats:
     return curve
 
 
+def _slopes(share: Floats, _: float, a: float, b: float) -> Floats:
+    """Derivatives of `power_law` by `c`, `a` and `b`, `[points, 3]`."""
+    power = share**-b
+    return np.stack([np.ones_like(share), -power, a * power * np.log(share)], axis=1)
+
+
 def fit(shares: Sequence[float], values: Floats, ceiling: float) -> Floats | None:
     """`c`, `a`, `b` by least squares, with `0 <= c <= ceiling` and a curve that does not fall; `None` where
     the search ends without an answer."""
@@ -79,7 +85,9 @@ def fit(shares: Sequence[float], values: Floats, ceiling: float) -> Floats | Non
     start = [min(top, float(values[-1]) + 0.02), 0.02, 0.5]
     bounds = ([0.0, 0.0, FLATTEST], [top, 1.0, STEEPEST])
     try:
-        found, _ = curve_fit(power_law, np.asarray(shares), values, p0=start, bounds=bounds, max_nfev=5000)
+        found, _ = curve_fit(
+            power_law, np.asarray(shares), values, p0=start, bounds=bounds, jac=_slopes, max_nfev=5000
+        )
     except RuntimeError:
         return None
     law: Floats = found

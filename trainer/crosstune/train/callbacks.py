@@ -31,7 +31,7 @@ class JsonlLog(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         kept = []
-        if self._path.exists():
+        if self._path.exists() and state.global_step:
             # A kill may have cut the last line; it is past the checkpoint in any case.
             whole = [line for line in self._path.read_text().splitlines(keepends=True) if line.endswith("\n")]
             kept = [line for line in whole if json.loads(line)["step"] <= state.global_step]
