@@ -53,6 +53,13 @@ def make(
             "headline_without_leaks": clean,
         },
         "context": _context(),
+        "probe": {
+            "collection": f"beir:{HOSTILE}",
+            "split": "dev",
+            "queries": 40,
+            "systems": {name: {"nDCG@10": 0.9 * mean} for name, mean in means.items()},
+            "comparison": {"tuned against base": gain, "tuned against first_stage": gain},
+        },
     }
     log = [{"step": step, "loss": 1 / step, "flat_loss": 1.1} for step in (10, 20, 30)]
     dev = [{"step": step, "eval_nDCG@10": step / 40} for step in (15, 30)]

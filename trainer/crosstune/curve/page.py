@@ -40,5 +40,8 @@ def _figure(curve: LearningCurve) -> str:
         if value is not None:
             axes.axhline(value, color=STYLES[name][0], linestyle=":", linewidth=1, label=NAMES[name])
     axes.set(xscale="log", xlabel="labelled queries", ylabel=f"dev {curve.measure}")
+    ticks = [*places, *(f.queries for f in ahead)]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.set_xticks([], minor=True)
     figure.legend(loc="outside upper center", ncols=2, fontsize=FONT, frameon=False, labelcolor=INK)
     return inline_svg(figure, "curve")

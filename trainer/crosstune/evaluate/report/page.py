@@ -78,7 +78,7 @@ def _probe(evaluation: Evaluation) -> dict[str, Any]:
         return {"probe": None}
     return {
         "probe": probe,
-        "probe_gain": probe["comparison"][f"{evaluation.best} against base"][headline],
+        "probe_gain": probe["comparison"]["tuned against base"][headline],
         "probe_comparisons": _comparisons(probe["comparison"], headline),
     }
 
