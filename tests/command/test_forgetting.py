@@ -58,6 +58,7 @@ def _score(model: Path, probe: Any) -> Run:
     return score_run(load_scorer(model, RULE, 0), encoder, *texts, "").run
 
 
+@pytest.mark.slow
 def test_a_probe_is_scored_before_and_after_training(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = _json(trained / "runs/tiny/evaluate/metrics.json")
     found = metrics["probe"]
