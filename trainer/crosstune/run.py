@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from crosstune.errors import InputError
-from crosstune.files import read_json, replace_folder, write_json
+from crosstune.files import read_json, replace_folder, sha256_file, write_json
 from crosstune.heap import give_back
 from crosstune.progress import duration, say
 
@@ -214,6 +214,14 @@ def _write_stamp(folder: RunFolder, stage: Stage, state: str, seconds: float) ->
 
 def fingerprint(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def model_digest(spec: str) -> str:
+    """Of the bytes of a model's files. Raises what `resolve_model` raises."""
+    from crosstune.models import resolve_model
+
+    folder = resolve_model(spec)
+    return fingerprint(*(sha256_file(path) for path in sorted(folder.glob("*.*")) if path.is_file()))
 
 
 def code_version(packages: Sequence[str]) -> str:

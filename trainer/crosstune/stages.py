@@ -15,7 +15,8 @@ from crosstune.files import sha256_file, sha256_folder, write_json
 from crosstune.progress import say
 from crosstune.recipe import Recipe, dump_recipe
 from crosstune.records import Collection, Qrels, Run, Split
-from crosstune.run import STAGES, RunFolder, Stage, StageName, code_version, fingerprint
+from crosstune.run import STAGES, RunFolder, Stage, StageName, code_version, fingerprint, model_digest
+from crosstune.train.trackers import Facts, report_results
 from crosstune.trec import read_run, write_run
 
 if TYPE_CHECKING:
@@ -52,7 +53,11 @@ class Pipeline:
             "collection": [recipe.collection, collection_digest(recipe.collection, recipe.seed)],
             "retrieve": [recipe.first_stage.model_dump(), _first_stage_inputs(recipe)],
             "mine": [recipe.mine.model_dump(), recipe.seed, *_mining_inputs(recipe)],
-            "train": [recipe.train.model_dump(exclude={"wandb"}), recipe.seed, model_digest(recipe.model)],
+            "train": [
+                recipe.train.model_dump(exclude={"report_to"}),
+                recipe.seed,
+                model_digest(recipe.model),
+            ],
             "evaluate": [recipe.evaluate.model_dump(), recipe.seed],
             "export": recipe.export.model_dump(),
         }
@@ -132,6 +137,9 @@ class Pipeline:
             self.recipe.train,
             self.recipe.seed,
             out,
+            Facts(
+                self.recipe.name, self.recipe.model_dump(), lambda: sha256_folder(self.collection_folder())
+            ),
         )
 
     def _evaluate(self, out: Path) -> None:
@@ -186,6 +194,7 @@ class Pipeline:
             training_log=[row for _, row in read_jsonl(self.folder.train_log)],
             folder=out,
         )
+        report_results(self.folder.stage("train"), out)
 
     def _kept(self, out: Path, system: str, run: Run) -> Run:
         """The test run as its file holds it, so that others measure the same on the file."""
@@ -285,11 +294,3 @@ def _first_stage_inputs(recipe: Recipe) -> list[str]:
     from crosstune.data import input_digests
 
     return input_digests(recipe.first_stage)
-
-
-def model_digest(spec: str) -> str:
-    """Of the bytes of a model's files."""
-    from crosstune.train import resolve_model
-
-    folder = resolve_model(spec)
-    return fingerprint(*(sha256_file(path) for path in sorted(folder.glob("*.*")) if path.is_file()))

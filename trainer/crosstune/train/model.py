@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,13 @@ def load_cross_encoder(folder: Path, rule: LengthRule, seed: int) -> PreTrainedM
 def load_scorer(folder: Path, rule: LengthRule, seed: int) -> PreTrainedModel:
     """What `load_cross_encoder` loads, on the device that scores."""
     return load_cross_encoder(folder, rule, seed).to(device())
+
+
+def copy_tokenizer(base: Path, folder: Path) -> None:
+    """The base's own tokenizer files, so that text becomes ids as it did in training."""
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
+        if (base / name).is_file():
+            shutil.copyfile(base / name, folder / name)
 
 
 def _load(folder: Path, seed: int, **config: Any) -> PreTrainedModel:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import importlib.util
 import math
 import os
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crosstune.device import check_step, device
-from crosstune.errors import InputError, MissingExtra
+from crosstune.errors import InputError
 from crosstune.files import replace_folder, write_json
 from crosstune.models import has_ranking_head, resolve_model
 from crosstune.progress import say
@@ -27,7 +26,8 @@ from crosstune.train.doctor.facts import look_at, plan
 from crosstune.train.fusion import MEASURE
 from crosstune.train.group_check import check_labels, check_targets
 from crosstune.train.loss_kinds import KINDS
-from crosstune.train.model import load_cross_encoder
+from crosstune.train.model import copy_tokenizer, load_cross_encoder
+from crosstune.train.trackers import Facts, check_trackers, tracked
 from crosstune.train.zero import leaves_zero_open, offset_to_share, shift_head
 from crosstune.trec import write_run
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from crosstune.train.loop import GroupTrainer
 
 USUAL_RATE, FRESH_RATE = 2e-5, 1e-4
+MERGE_GROUPS = 16
+"""Whose pairs a network with adapters and the merged one are compared on."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +72,17 @@ def train(
     settings: TrainSettings,
     seed: int,
     folder: Path,
+    facts: Facts | None = None,
 ) -> TrainSummary:
     """Trains a cross-encoder and writes `model/`, `train_log.jsonl`, `train.json`, `doctor.json`,
     `dev.tuned.trec` (its logits on dev) and `fusion.json` (whether the first stage's score is to be added)
     into `folder`.
 
     `folder` may hold the checkpoints of an interrupted call with the same arguments: training then
-    goes on from the last whole one. Raises `InputError` for groups (also such as the loss cannot learn
-    from), a dev split or a model that cannot be used and `CheckFailed` when the loss is no longer a number or
-    the model gives constant scores and has no gradient.
+    goes on from the last whole one. `facts` is what trackers are told beside the log. Raises `InputError` for
+    groups (also such as the loss cannot learn from), a dev split or a model that cannot be used and
+    `CheckFailed` when the loss is no longer a number, the model gives constant scores and has no gradient, or
+    adapters cannot be merged.
     """
     from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
@@ -87,8 +91,10 @@ def train(
     from crosstune.train.callbacks import CompleteMark, JsonlLog, StepProgress
     from crosstune.train.doctor.watch import Doctor
     from crosstune.train.loop import GroupTrainer
+    from crosstune.train.lora import merge_adapters
     from crosstune.train.losses import chosen_loss
     from crosstune.train.precision import use_bf16
+    from crosstune.train.rates import chosen_rates
     from crosstune.train.start import begin
 
     _refuse_early(groups, collection, settings)
@@ -111,7 +117,6 @@ def train(
         seed=seed,
         folder=folder,
     )
-    _set_dropout(network, settings.dropout)
     check_targets(groups, settings.loss)
     data = TokenizedGroups(groups, encoder)
     cuts = data.cuts()
@@ -147,15 +152,19 @@ def train(
         teacher_alone=KINDS[settings.loss].learns_from == "teacher",
         rerank_dev=lambda current: judge.evaluation(current, trainer.state.global_step),
         signs=doctor.signs,
+        rates=chosen_rates(settings, rate),
+        forward_again=settings.gradient_checkpointing,
     )
     trainer.remove_callback(PrinterCallback)  # its lines would mix with results on standard output
     set_seed(seed)
-    with disk_errors(checkpoints), doctor.watching():
+    reporting = tracked(settings.report_to, facts, folder)
+    with disk_errors(checkpoints), doctor.watching(), reporting as trackers:
+        for tracker in trackers:
+            trainer.add_callback(tracker)
         seconds = _run(trainer, checkpoints)
-    if settings.wandb:
-        import wandb
-
-        wandb.finish()
+    if settings.lora.rank is not None:
+        sample = [(group.query, doc) for group in groups[:MERGE_GROUPS] for doc in group.docs]
+        merge_adapters(trainer.model, encoder, sample, base, folder)
     best = best_weights(trainer, judge, folder, rule, seed)
     logits = judge.logits(best.model, best.name)
     if leaves_zero_open(settings.loss):
@@ -175,8 +184,8 @@ def train(
         **dataclasses.asdict(cuts),
     )
     write_json(folder / "train.json", dataclasses.asdict(summary))
-    for name in ("checkpoints", "dev", "adapt", "start"):
-        shutil.rmtree(folder / name, ignore_errors=name in ("adapt", "start"))
+    for name in ("checkpoints", "dev", "adapt", "start", "reduced"):
+        shutil.rmtree(folder / name, ignore_errors=name in ("adapt", "start", "reduced"))
     return summary
 
 
@@ -190,10 +199,12 @@ def _told(cuts: Cuts, rule: LengthRule) -> str:
 
 
 def _refuse_early(groups: Sequence[Group], collection: Collection, settings: TrainSettings) -> None:
+    from crosstune.train.lora import check_installed
+
     check_step(settings.groups_per_step, "train.groups_per_step")
     check_labels(groups, settings.loss)
-    if settings.wandb and importlib.util.find_spec("wandb") is None:
-        raise MissingExtra("train.wandb", "wandb")
+    check_installed(settings.lora)
+    check_trackers(settings.report_to)
     if not collection.qrels.get("dev"):
         raise InputError("the collection has no dev split (qrels/dev.tsv); it chooses the best checkpoint")
 
@@ -223,14 +234,6 @@ def _verdict(judge: DevJudge, logits: Run, of_base: float, folder: Path) -> DevV
     trial, verdict = judge.verdict(logits, of_base)
     write_json(folder / "fusion.json", dataclasses.asdict(trial))
     return verdict
-
-
-def _set_dropout(model: PreTrainedModel, share: float) -> None:
-    from torch.nn import Dropout
-
-    for module in model.modules():
-        if isinstance(module, Dropout):
-            module.p = share
 
 
 def _arguments(
@@ -264,7 +267,7 @@ def _arguments(
         greater_is_better=True,
         logging_steps=max(1, every // 10),
         logging_nan_inf_filter=False,
-        report_to=["wandb"] if settings.wandb else [],
+        report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,
         seed=seed,
@@ -283,13 +286,6 @@ def disk_errors(checkpoints: Path) -> Iterator[None]:
         if any(words in str(error) for words in ("PytorchStreamWriter", "inline_container", "No space left")):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(checkpoints)) from error
         raise
-
-
-def copy_tokenizer(base: Path, folder: Path) -> None:
-    """The base's own tokenizer files, so that text becomes ids as it did in training."""
-    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
-        if (base / name).is_file():
-            shutil.copyfile(base / name, folder / name)
 
 
 def _save(model: PreTrainedModel, base: Path, folder: Path) -> None:
