@@ -80,9 +80,9 @@ def _config(whole: PretrainedConfig, kept: Sequence[int]) -> PretrainedConfig:
     values = whole.to_dict()
     if values.get("layer_types"):
         values["layer_types"] = [whole.layer_types[number] for number in kept]
-    config = type(whole).from_dict(values)
-    config.num_hidden_layers = len(kept)
-    return config
+    kind = type(whole)
+    values[kind.attribute_map.get("num_hidden_layers", "num_hidden_layers")] = len(kept)
+    return kind.from_dict(values)
 
 
 def _weights(model: PreTrainedModel, prefix: str, kept: Sequence[int]) -> dict[str, torch.Tensor]:

@@ -7,7 +7,6 @@ is random after training, and one that is left behind is lost.
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from crosstune.errors import CheckFailed, InputError, MissingExtra
+from crosstune.errors import CheckFailed, InputError
 from crosstune.progress import say
 from crosstune.train.layers import depths, layers_of
 from crosstune.train.model import copy_tokenizer, load_cross_encoder
@@ -33,12 +32,6 @@ ADAPTER = "lora_"
 TOLERANCE = 1e-3
 """Of a merged model's logits, in logits, or as a share of the largest where these are large: fp32's rounding
 makes 1e-5."""
-
-
-def check_installed(settings: LoraSettings) -> None:
-    """Raises `MissingExtra` where adapters are asked for and peft is missing."""
-    if settings.rank is not None and importlib.util.find_spec("peft") is None:
-        raise MissingExtra("train.lora", "lora")
 
 
 def add_adapters(model: PreTrainedModel, settings: LoraSettings, first: int, end: int, seed: int) -> None:

@@ -199,11 +199,8 @@ def _told(cuts: Cuts, rule: LengthRule) -> str:
 
 
 def _refuse_early(groups: Sequence[Group], collection: Collection, settings: TrainSettings) -> None:
-    from crosstune.train.lora import check_installed
-
     check_step(settings.groups_per_step, "train.groups_per_step")
     check_labels(groups, settings.loss)
-    check_installed(settings.lora)
     check_trackers(settings.report_to)
     if not collection.qrels.get("dev"):
         raise InputError("the collection has no dev split (qrels/dev.tsv); it chooses the best checkpoint")
