@@ -35,6 +35,7 @@ def test_there_are_recipes_to_check() -> None:
     assert {path.stem for path in SHIPPED} >= {
         "quickstart",
         "domain",
+        "half_depth",
         "mini",
         "msmarco_base",
         "msmarco_large",

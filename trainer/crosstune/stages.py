@@ -225,7 +225,8 @@ class Pipeline:
         metrics = read_json(self.folder.metrics)
         trial = read_fusion_trial(self.folder.fusion)
         if not recipe.export.allow_worse:
-            refuse_worse(read_json(self.folder.train_summary)["dev"], trial.queries)
+            dev = read_json(self.folder.train_summary)["dev"]
+            refuse_worse(dev, trial.queries, recipe.export.most_loss)
         export_model(
             self.folder.model,
             rule,

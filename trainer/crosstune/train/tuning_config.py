@@ -42,13 +42,13 @@ class LoraSettings(Settings):
 
     @model_validator(mode="after")
     def _has_a_rank(self) -> LoraSettings:
-        if self.rank is None and (given := sorted(self.model_fields_set - {"rank"})):
-            changed = [name for name in given if getattr(self, name) != type(self).model_fields[name].default]
-            if changed:
-                raise ValueError(
-                    f"train.lora.{changed[0]} is given without train.lora.rank, which switches LoRA on; set "
-                    "train.lora.rank=16, or leave it out"
-                )
+        fields = type(self).model_fields
+        given = [name for name in fields if getattr(self, name) != fields[name].default]
+        if self.rank is None and given:
+            raise ValueError(
+                f"{given[0]} is given without train.lora.rank, which switches LoRA on; set "
+                "train.lora.rank=16, or leave it out"
+            )
         return self
 
 
