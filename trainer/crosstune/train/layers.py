@@ -60,7 +60,7 @@ def with_layers(base: Path, wanted: int | Sequence[int], rule: LengthRule, seed:
     name, layers = layers_of(whole)
     kept = chosen_layers(wanted, len(layers))
     config = _config(whole.config, kept)
-    smaller = AutoModelForSequenceClassification.from_config(config)
+    smaller = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
     try:
         smaller.load_state_dict(_weights(whole, f"{name}.", kept), strict=True)
     except RuntimeError:
