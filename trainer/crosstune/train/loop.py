@@ -96,7 +96,8 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
     def create_optimizer(self, model: PreTrainedModel | None = None) -> torch.optim.Optimizer:
         if getattr(self, "optimizer", None) is None and self._rates is not None:
             trained = self.model if model is None else model
-            kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
+            chosen = self.optimizer_cls_and_kwargs
+            kind, options = chosen or self.get_optimizer_cls_and_kwargs(self.args, trained)
             groups = self._rates(trained, self.get_decay_parameter_names(trained))
             self.optimizer = kind(groups, **options)
         made: torch.optim.Optimizer = super().create_optimizer(model)

@@ -8,8 +8,7 @@ is random after training, and one that is left behind is lost.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from crosstune.errors import CheckFailed, InputError
 from crosstune.progress import say
 from crosstune.train.layers import depths, layers_of
 from crosstune.train.model import copy_tokenizer, load_cross_encoder
+from crosstune.train.precision import in_fp32
 from crosstune.train.scoring import score_pairs
 from crosstune.train.tuning_config import ALPHA, LoraSettings
 
@@ -50,7 +50,7 @@ def add_adapters(model: PreTrainedModel, settings: LoraSettings, first: int, end
     inject_adapter_in_model(
         LoraConfig(
             r=settings.rank,
-            lora_alpha=settings.alpha or ALPHA * settings.rank,  # type: ignore[arg-type]
+            lora_alpha=settings.alpha or ALPHA * settings.rank,
             lora_dropout=settings.dropout,
             target_modules=targets,
         ),
@@ -103,7 +103,7 @@ def merge_adapters(
     scratch files. Raises `CheckFailed` where a logit is another one than with the adapters."""
     from peft.tuners.lora import LoraLayer
 
-    with _in_fp32(model):
+    with in_fp32(model):
         expected = score_pairs(model.eval(), encoder, pairs)
     for name, module in [*model.named_modules()]:
         if isinstance(module, LoraLayer):
@@ -115,20 +115,6 @@ def merge_adapters(
     again = load_cross_encoder(staging, encoder.rule, seed=0).to(model.device)
     _check_equal(expected, score_pairs(again, encoder, pairs))
     shutil.rmtree(staging)
-
-
-@contextmanager
-def _in_fp32(model: PreTrainedModel) -> Iterator[None]:
-    """Within the block, `forward` is the model's own, without what accelerate wraps around it for bf16."""
-    wrapped, own = (model.__dict__.get(name) for name in ("forward", "_original_forward"))
-    if own is None:
-        yield
-        return
-    model.forward = own
-    try:
-        yield
-    finally:
-        model.forward = wrapped
 
 
 def _check_equal(expected: Sequence[float], found: Sequence[float]) -> None:
