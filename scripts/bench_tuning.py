@@ -7,7 +7,7 @@ Each way trains MiniLM with a fresh head on the same groups of random words (8 g
 fp32), each turn in a process of its own, in turns that alternate. `seconds` is processor time a step and
 `mib` the largest resident set of a turn, on a GPU wall-clock time and what torch took there; both are the
 least of the rounds. `trained` is the number of weights with a gradient, `checkpoint_mib` the size of one
-checkpoint.
+checkpoint, `scoring_seconds` what the trained model takes for 64 pairs.
 
     pip install 'crosstune[train]'
 """
@@ -22,14 +22,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from crosstune.device import device, device_name
 from crosstune.evaluate.provenance import cpu_name
 from crosstune.records import Collection, Group
-from crosstune.train import TrainSettings, train
+from crosstune.serve.pairs import LengthRule, PairEncoder
+from crosstune.train import TrainSettings, load_scorer, train
+from crosstune.train.scoring import score_pairs
 from training_systems import peak_mib
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -113,17 +115,35 @@ def _turn(options: argparse.Namespace) -> dict[str, float]:
         }
     )
     seen: dict[str, float] = {}
-    _watch(seen, time.process_time if device() == "cpu" else time.perf_counter)
+    clock = time.process_time if device() == "cpu" else time.perf_counter
+    _watch(seen, clock)
     with tempfile.TemporaryDirectory() as scratch:
         candidates = {first.query_id: dict.fromkeys(first.doc_ids, 1.0)}
         train(groups, dev, candidates, BASE, settings, 13, Path(scratch))
+        scoring = _scoring(Path(scratch) / "model", groups[:GROUPS_A_STEP], settings, clock)
     steps = options.steps - 1  # the first one allocates
     return {
         "seconds": round((seen["last"] - seen["first"]) / steps, 3),
         "mib": round(peak_mib()),
         "trained": seen["trained"],
         "checkpoint_mib": round(seen["checkpoint"] / 2**20, 1),
+        "scoring_seconds": round(scoring, 3),
     }
+
+
+def _scoring(
+    model: Path, groups: Sequence[Group], settings: TrainSettings, clock: Callable[[], float]
+) -> float:
+    """Of the pairs of these groups, the least of three times."""
+    rule = LengthRule(settings.max_tokens, settings.max_query_tokens)
+    network, encoder = load_scorer(model, rule, seed=0), PairEncoder.from_folder(model, rule)
+    pairs = [(group.query, doc) for group in groups for doc in group.docs]
+    times = []
+    for _ in range(3):
+        started = clock()
+        score_pairs(network, encoder, pairs)
+        times.append(clock() - started)
+    return min(times)
 
 
 def _watch(seen: dict[str, float], clock: Callable[[], float]) -> None:
