@@ -47,7 +47,7 @@ def main() -> None:
     seconds = run(groups, model, max_tokens, groups_a_step, precision == "bf16", folder)
     used = time.process_time() - started
     pairs = sum(len(group.docs) for group in groups)
-    mib = _mib()
+    mib = peak_mib()
     steady = _steady(times, groups_a_step * DOCS_A_GROUP)
     tokens, flops = _work(groups, model, max_tokens)
     print(
@@ -210,7 +210,7 @@ def _work(groups: Sequence[Group], model: str, max_tokens: int) -> tuple[int, fl
     return sum(lengths), 3.0 * forward
 
 
-def _mib() -> float:
+def peak_mib() -> float:
     """The most memory so far: on a GPU what torch had there, else the resident set."""
     import torch
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification
 
 from crosstune.records import Collection, Group, Run
 from crosstune.train import TrainSettings, train
@@ -43,6 +44,21 @@ def dev_of(groups: list[Group]) -> tuple[Collection, Run]:
         qrels={"dev": {group.query_id: {group.doc_ids[0]: 1} for group in groups}},
     )
     return collection, {g.query_id: dict.fromkeys(g.doc_ids, 1.0) for g in groups}
+
+
+def positives_last(groups: list[Group]) -> Run:
+    """What a first stage returns that ranks all else higher."""
+    return {g.query_id: {doc: float(place) for place, doc in enumerate(g.doc_ids)} for g in groups}
+
+
+def headless_base(folder: Path) -> Path:
+    """A base without a ranking head, whose vectors know the words of a text, wherever they stand."""
+    base = tiny_cross_encoder(folder)
+    bert = AutoModelForSequenceClassification.from_pretrained(base).bert
+    with torch.no_grad():
+        bert.embeddings.position_embeddings.weight.mul_(0.01)
+    bert.save_pretrained(base)
+    return base
 
 
 def tiny_settings(**changes: object) -> TrainSettings:

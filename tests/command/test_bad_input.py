@@ -193,12 +193,12 @@ def test_a_file_that_may_not_be_read(collection: Path, recipe: Path) -> None:
     assert done.stderr.endswith("queries.jsonl: Permission denied\n")
 
 
-def test_wandb_that_is_not_installed(recipe: Path) -> None:
+def test_a_tracker_that_is_not_installed(recipe: Path) -> None:
     code = "import sys; sys.modules['wandb'] = None; from crosstune.cli import main; main(sys.argv[1:])"
-    command = [sys.executable, "-c", code, "run", str(recipe), "train.wandb=true"]
+    command = [sys.executable, "-c", code, "run", str(recipe), "train.report_to=[wandb]"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=recipe.parent)
     assert done.returncode == 2
-    assert "train.wandb needs more packages: pip install 'crosstune[wandb]'" in done.stderr
+    assert "train.report_to: wandb needs more packages: pip install 'crosstune[wandb]'" in done.stderr
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ def test_there_are_recipes_to_check() -> None:
     assert {path.stem for path in SHIPPED} >= {
         "quickstart",
         "domain",
+        "half_depth",
         "mini",
         "msmarco_base",
         "msmarco_large",
@@ -91,7 +92,9 @@ def test_a_recipe_that_is_a_list_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_recipe_lists_the_shipped_ones() -> None:
-    with pytest.raises(InputError, match=r"domain, modern/bge_style, .*nogueira_cho/mini, .*quickstart"):
+    with pytest.raises(
+        InputError, match=r"domain, half_depth, modern/bge_style, .*nogueira_cho/mini, .*quickstart"
+    ):
         find_recipe("no-such-recipe")
 
 

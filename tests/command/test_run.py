@@ -103,18 +103,6 @@ def test_json_output_is_one_object(recipe: Path, crosstune: Crosstune) -> None:
     assert value["run_dir"] == "runs/tiny"
 
 
-def test_wandb_offline_holds_the_dev_curve(
-    tmp_path: Path, recipe: Path, crosstune: Crosstune, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    done = crosstune("run", recipe, "train.wandb=true", "--json")
-    assert done.code == 0, done.err
-    assert json.loads(done.out)["splits"]
-    (log,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
-    assert log.read_bytes().count(b"eval/nDCG@10") >= 2
-
-
 @pytest.mark.slow
 def test_two_runs_give_equal_results(tmp_path: Path, recipe: Path, crosstune: Crosstune) -> None:
     for name in ("a", "b"):

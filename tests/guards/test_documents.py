@@ -30,6 +30,7 @@ DOCUMENTS = [
     "docs/performance.md",
     "docs/reproduce.md",
     "docs/serving.md",
+    "docs/tuning.md",
     "docs/windows.md",
     "SECURITY.md",
 ]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForSequenceClassification
 
 from crosstune.errors import CheckFailed, InputError
@@ -120,6 +121,15 @@ def test_the_rate_that_is_logged_is_the_papers(tmp_path: Path) -> None:
     rates = {row["step"]: row["learning_rate"] for row in log if "learning_rate" in row}
     shares = [0.0, 0.25, 0.5, 0.75, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]
     assert [rates[step] for step in range(1, 11)] == pytest.approx([1e-3 * share for share in shares])
+
+
+def test_it_is_reported_to_a_tracker(tmp_path: Path) -> None:
+    out = _train(tmp_path, "out", report_to=["tensorboard"])
+    log = [json.loads(line) for line in (out / "train_log.jsonl").read_text().splitlines()]
+    seen = EventAccumulator(str(out / "tensorboard"))
+    seen.Reload()
+    expected = [row["loss"] for row in log if "loss" in row]
+    assert [event.value for event in seen.Scalars("train/loss")] == pytest.approx(expected)
 
 
 def test_training_learns_and_both_folders_rank_alike(tmp_path: Path) -> None:

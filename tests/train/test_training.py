@@ -15,7 +15,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from crosstune.errors import CheckFailed, InputError
 from crosstune.evaluate import per_query
-from crosstune.records import Group, Run
+from crosstune.records import Group
 from crosstune.serve.pairs import LengthRule, PairEncoder
 from crosstune.train import load_cross_encoder, train
 from crosstune.train.batching import GroupCollator, TokenizedGroups
@@ -27,7 +27,16 @@ from crosstune.train.scoring import score_pairs
 from crosstune.train.start import begin
 from crosstune.trec import read_run
 from models import tiny_cross_encoder
-from training import assert_same_training, dev_of, random_groups, random_text, tiny_settings, train_tiny
+from training import (
+    assert_same_training,
+    dev_of,
+    headless_base,
+    positives_last,
+    random_groups,
+    random_text,
+    tiny_settings,
+    train_tiny,
+)
 
 RULE = LengthRule(max_tokens=32, max_query_tokens=12)
 
@@ -75,26 +84,12 @@ def test_dev_is_scored_with_the_saved_model_and_told_by_system(tmp_path: Path, p
     assert not (out / "dev").exists()
 
 
-def _headless(folder: Path) -> Path:
-    """Its vectors know the words of a text, wherever they stand."""
-    base = tiny_cross_encoder(folder)
-    bert = AutoModelForSequenceClassification.from_pretrained(base).bert
-    with torch.no_grad():
-        bert.embeddings.position_embeddings.weight.mul_(0.01)
-    bert.save_pretrained(base)
-    return base
-
-
-def _positives_last(groups: list[Group]) -> Run:
-    return {g.query_id: {doc: float(place) for place, doc in enumerate(g.doc_ids)} for g in groups}
-
-
 def test_a_base_without_a_ranking_head_is_scored_by_its_vectors(tmp_path: Path) -> None:
-    base, groups = _headless(tmp_path / "base"), random_groups(8)
+    base, groups = headless_base(tmp_path / "base"), random_groups(8)
     collection, _ = dev_of(groups)
     out = tmp_path / "out"
     out.mkdir()
-    summary = train(groups, collection, _positives_last(groups), str(base), tiny_settings(), 5, out)
+    summary = train(groups, collection, positives_last(groups), str(base), tiny_settings(), 5, out)
     peer = SentenceTransformer(str(base), device="cpu")
     run = {}
     for group in groups:
@@ -107,12 +102,12 @@ def test_a_base_without_a_ranking_head_is_scored_by_its_vectors(tmp_path: Path) 
 def test_a_start_that_training_does_not_beat_is_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    base, groups = _headless(tmp_path / "base"), random_groups(24)
+    base, groups = headless_base(tmp_path / "base"), random_groups(24)
     collection, _ = dev_of(groups)
     out = tmp_path / "out"
     out.mkdir()
     settings = tiny_settings(learning_rate=1e-12, teacher="base")
-    summary = train(groups, collection, _positives_last(groups), str(base), settings, 5, out)
+    summary = train(groups, collection, positives_last(groups), str(base), settings, 5, out)
     assert summary.best_step == 0
     assert "the start is kept" in capsys.readouterr().err
     log = [json.loads(line) for line in (out / "train_log.jsonl").read_text().splitlines()]
@@ -131,7 +126,7 @@ def test_a_start_that_training_does_not_beat_is_kept(
 def test_weights_half_way_are_kept_where_dev_prefers_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base, groups = _headless(tmp_path / "base"), random_groups(24)
+    base, groups = headless_base(tmp_path / "base"), random_groups(24)
     collection, _ = dev_of(groups)
     judged = DevJudge.sample_ndcg
 
@@ -143,7 +138,7 @@ def test_weights_half_way_are_kept_where_dev_prefers_them(
     out = tmp_path / "out"
     out.mkdir()
     settings = tiny_settings(teacher="base", dev_queries=12)
-    summary = train(groups, collection, _positives_last(groups), str(base), settings, 5, out)
+    summary = train(groups, collection, positives_last(groups), str(base), settings, 5, out)
     assert (summary.best_share, summary.best_dev_ndcg) == (0.5, 2.0)
     assert 0 < summary.best_step <= summary.steps
     model, encoder = load_cross_encoder(out / "model", RULE, 0), PairEncoder.from_folder(out / "model", RULE)
@@ -173,7 +168,7 @@ def test_scores_of_weights_half_way_do_not_disturb_a_training_that_goes_on(tmp_p
 def test_an_interrupted_training_finds_its_start_again(tmp_path: Path) -> None:
     """The second call could not build one: the base's weights are other ones."""
     groups, rule = random_groups(24), RULE
-    collection, run = dev_of(groups)[0], _positives_last(groups)
+    collection, run = dev_of(groups)[0], positives_last(groups)
 
     def start(base: Path) -> dict[str, torch.Tensor]:
         encoder = PairEncoder.from_folder(base, rule)
@@ -184,7 +179,7 @@ def test_an_interrupted_training_finds_its_start_again(tmp_path: Path) -> None:
         assert None not in taught[0].teacher_scores
         return network.state_dict()
 
-    first = start(_headless(tmp_path / "base"))
+    first = start(headless_base(tmp_path / "base"))
     again = start(tiny_cross_encoder(tmp_path / "other", seed=3))
     assert first.keys() == again.keys()
     assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())

@@ -23,6 +23,7 @@ from crosstune.run import RunFolder, Stage, StageName, code_version, fingerprint
 from crosstune.serve.pairs import LengthRule
 from crosstune.stage_inputs import model_digest
 from crosstune.stages import CALIBRATION_PAIRS, PARITY_PAIRS
+from crosstune.train.trackers import Facts, report_results
 from crosstune.trec import write_run
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class ReproductionPipeline:
             "collection": (self._collection, [recipe.data.model_dump(), self._source_digest(), recipe.seed]),
             "train": (
                 self._train,
-                [recipe.train.model_dump(exclude={"wandb"}), recipe.seed, model_digest(recipe.model)],
+                [recipe.train.model_dump(exclude={"report_to"}), recipe.seed, model_digest(recipe.model)],
             ),
             "evaluate": (self._evaluate, [recipe.evaluate.model_dump(), recipe.seed]),
             "export": (self._export, recipe.export.model_dump()),
@@ -115,7 +116,8 @@ class ReproductionPipeline:
         recipe = self.recipe
         data = self._data(self.folder.stage("collection"))
         examples: Callable[[], Iterator[Example]] = data.examples
-        train_pointwise(examples, recipe.model, recipe.train, recipe.seed, out)
+        facts = Facts(recipe.name, recipe.model_dump(), lambda: fingerprint(self._source_digest()))
+        train_pointwise(examples, recipe.model, recipe.train, recipe.seed, out, facts)
 
     def _evaluate(self, out: Path) -> None:
         from crosstune.serve.pairs import PairEncoder
@@ -146,6 +148,7 @@ class ReproductionPipeline:
                 "context": context,
             },
         )
+        report_results(self.folder.stage("train"), out)
 
     def _run_file(self, out: Path, part: JudgedLists) -> Path:
         return out / self.folder.scores(part.split, "tuned").name

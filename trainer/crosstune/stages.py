@@ -17,6 +17,7 @@ from crosstune.recipe import Recipe, dump_recipe
 from crosstune.records import Collection, Qrels, Run, Split
 from crosstune.run import STAGES, RunFolder, Stage, StageName, code_version, fingerprint
 from crosstune.stage_inputs import dev_inputs, first_stage_inputs, mining_inputs, training_inputs
+from crosstune.train.trackers import Facts, report_results
 from crosstune.trec import read_run, write_run
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Pipeline:
             "retrieve": [recipe.first_stage.model_dump(), first_stage_inputs(recipe)],
             "mine": [recipe.mine.model_dump(), recipe.seed, *mining_inputs(recipe)],
             "adapt": [recipe.adapt.model_dump(), *dev_inputs(recipe)],
-            "train": [recipe.train.model_dump(exclude={"wandb"}), *training_inputs(recipe)],
+            "train": [recipe.train.model_dump(exclude={"report_to"}), *training_inputs(recipe)],
             "evaluate": [
                 recipe.evaluate.model_dump(),
                 recipe.seed,
@@ -158,7 +159,8 @@ class Pipeline:
             return
         groups = read_groups(self.folder.stage("mine"))
         adapted = self.folder.adapted if recipe.adapt.steps else None
-        train(groups, collection, dev, recipe.model, recipe.train, recipe.seed, out, adapted)
+        facts = Facts(recipe.name, recipe.model_dump(), lambda: sha256_folder(self.collection_folder()))
+        train(groups, collection, dev, recipe.model, recipe.train, recipe.seed, out, adapted, facts)
 
     def _evaluate(self, out: Path) -> None:
         from crosstune.data import read_groups
@@ -203,6 +205,7 @@ class Pipeline:
             probe=self._probe(systems),
             folder=out,
         )
+        report_results(self.folder.stage("train"), out)
 
     def _probe(self, systems: Systems) -> ProbeRuns | None:
         """The same systems on a collection of another domain, where the recipe names one."""
@@ -244,7 +247,8 @@ class Pipeline:
         metrics = read_json(self.folder.metrics)
         trial = read_fusion_trial(self.folder.fusion)
         if not recipe.export.allow_worse:
-            refuse_worse(read_json(self.folder.train_summary)["dev"], trial.queries)
+            dev = read_json(self.folder.train_summary)["dev"]
+            refuse_worse(dev, trial.queries, recipe.export.most_loss)
         export_model(
             self.folder.model,
             rule,

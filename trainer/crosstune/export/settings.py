@@ -72,6 +72,12 @@ class TunedExportSettings(ExportSettings):
     allow_worse: bool = Field(
         False, description="export even when dev shows it to be no better than the first stage or the base"
     )
+    most_loss: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="nDCG@10 on dev by which it may lie below the base: what a smaller model may cost",
+    )
 
     @model_validator(mode="after")
     def _threshold_of_a_calibration(self) -> TunedExportSettings:

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from crosstune.settings import Settings
 from crosstune.train.loss_kinds import KINDS, OPTIONS, LossName
+from crosstune.train.tracker_config import TrackerSettings
+from crosstune.train.tuning_config import TuningSettings
 
 if TYPE_CHECKING:
     from crosstune.serve.pairs import LengthRule
@@ -39,7 +41,7 @@ class WindowSettings(Settings):
         return self
 
 
-class TrainSettings(Settings):
+class TrainSettings(TuningSettings, TrackerSettings):
     """How the cross-encoder is trained. The unit of a step is groups; a group is one positive with
     its negatives, so a step sees `groups_per_step` x (1 + negatives) pairs."""
 
@@ -100,7 +102,6 @@ class TrainSettings(Settings):
         description="dev queries that decide on fusion and export; those beyond dev_queries are scored once",
     )
     dev_depth: int = Field(50, ge=2, le=1000, description="candidates a dev query at each evaluation")
-    wandb: bool = Field(False, description="log to Weights & Biases, by the user's own settings")
 
     @model_validator(mode="after")
     def _fits_together(self) -> TrainSettings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -17,6 +17,8 @@ from crosstune.train.memory import MicroBatchTrainer
 from crosstune.train.row_trainer import RowTrainer
 from crosstune.train.windows import take_best_windows, words_of
 
+Rates = Callable[[PreTrainedModel, Collection[str]], list[dict[str, Any]]]
+"""The network and the names of the weights that decay -> the optimizer's groups."""
 TEACHER_ALONE = 0.5
 TEACHER_WEIGHT = 0.5
 
@@ -28,7 +30,8 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
     micro-batches never changes the gradient. A loss that learns from a teacher is all that is learned from.
     With one that learns from labels, and groups that carry a teacher's logits, the first half of the steps
     learns from these alone and the rest from both in equal parts. `rerank_dev(model)` returns what dev
-    says, nDCG@10 among it, and is what `evaluate` reports. `signs` sees every step for the doctor.
+    says, nDCG@10 among it, and is what `evaluate` reports. `signs` sees every step for the doctor. `rates`
+    makes the optimizer's groups where weights have rates of their own.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
         teacher_alone: bool,
         rerank_dev: Callable[[PreTrainedModel], Mapping[str, float]],
         signs: StepSigns,
+        rates: Rates | None = None,
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
@@ -45,6 +49,7 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
         self._teacher_alone = teacher_alone
         self._rerank_dev = rerank_dev
         self._signs = signs
+        self._rates = rates
         # The loss is a mean over groups; Trainer divides it by the parts of an accumulated step.
         self.model_accepts_loss_kwargs = False
 
@@ -87,6 +92,16 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
         if self.state.global_step < TEACHER_ALONE * self.state.max_steps:
             return distilled
         return TEACHER_WEIGHT * distilled + (1 - TEACHER_WEIGHT) * self._loss(lists)
+
+    def create_optimizer(self, model: PreTrainedModel | None = None) -> torch.optim.Optimizer:
+        if getattr(self, "optimizer", None) is None and self._rates is not None:
+            trained = self.model if model is None else model
+            chosen = self.optimizer_cls_and_kwargs
+            kind, options = chosen or self.get_optimizer_cls_and_kwargs(self.args, trained)
+            groups = self._rates(trained, self.get_decay_parameter_names(trained))
+            self.optimizer = kind(groups, **options)
+        made: torch.optim.Optimizer = super().create_optimizer(model)
+        return made
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         super().log(logs | self._signs.take() if "loss" in logs else logs, start_time)

@@ -19,15 +19,15 @@ from crosstune.train.packed import packed
 class MicroBatchTrainer(Trainer):  # type: ignore[misc]
     """A `Trainer` whose steps come as `micro_batches`, lists of model inputs.
 
-    The graphs of all micro-batches are kept until the loss of the step is known. Where a GPU has no room for
-    them, each forward pass is done again for its gradient (`torch.utils.checkpoint`), and where it still has
-    none, the largest micro-batches are halved; both for the rest of the training, and neither changes a
-    gradient, but that dropout falls otherwise in halves.
+    The graphs of all micro-batches are kept until the loss of the step is known. With `forward_again`, or
+    where a GPU has no room for them, each forward pass is done again for its gradient
+    (`torch.utils.checkpoint`), and where it still has none, the largest micro-batches are halved; both for
+    the rest of the training, and neither changes a gradient, but that dropout falls otherwise in halves.
     """
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, *, forward_again: bool = False, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._forward_again = False
+        self._forward_again = forward_again
         self._most_slots: int | None = None
 
     def micro_logits(self, model: torch.nn.Module, batches: Sequence[dict[str, Tensor]]) -> Tensor:

@@ -25,6 +25,7 @@ from crosstune.train.memory import MicroBatchTrainer
 from crosstune.train.model import load_cross_encoder, load_two_labels
 from crosstune.train.saving import copy_tokenizer
 from crosstune.train.stream import Examples, PairCollator, PairStream
+from crosstune.train.trackers import Facts, check_trackers, tracked
 from crosstune.train.train import disk_errors
 
 if TYPE_CHECKING:
@@ -79,16 +80,23 @@ class PairTrainer(MicroBatchTrainer):
 
 
 def train_pointwise(
-    examples: Examples, model: str, settings: PointwiseSettings, seed: int, folder: Path
+    examples: Examples,
+    model: str,
+    settings: PointwiseSettings,
+    seed: int,
+    folder: Path,
+    facts: Facts | None = None,
 ) -> PointwiseSummary:
     """Trains for `settings.steps` steps; the last weights count, as in the original.
 
     Writes `two_labels/` (the model as it was trained, class 1 relevant), `model/` (the same with one label,
     whose logit is the log-odds), `train_log.jsonl` and `train.json` into `folder`, which may hold the
-    checkpoints of an interrupted call. Raises `InputError` for a base that is no BERT and for examples that
-    cannot be read, `CheckFailed` when the loss is no longer a number.
+    checkpoints of an interrupted call. `facts` is what trackers are told beside the log. Raises `InputError`
+    for a base that is no BERT and for examples that cannot be read, `CheckFailed` when the loss is no longer
+    a number.
     """
     check_step(settings.batch_pairs, "train.batch_pairs")
+    check_trackers(settings.report_to)
     rule = LengthRule(settings.max_tokens, settings.max_query_tokens, settings.style)
     base = resolve_model(model)
     encoder = PairEncoder.from_folder(base, rule)
@@ -118,7 +126,9 @@ def train_pointwise(
     )
     trainer.remove_callback(PrinterCallback)
     set_seed(seed)
-    with disk_errors(checkpoints):
+    with disk_errors(checkpoints), tracked(settings.report_to, facts, folder) as trackers:
+        for tracker in trackers:
+            trainer.add_callback(tracker)
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     _save(trainer.model, base, rule, folder)
     counts = stream.counts
@@ -167,7 +177,7 @@ def _arguments(settings: PointwiseSettings, seed: int, checkpoints: Path) -> Tra
         save_total_limit=2,
         logging_steps=max(1, min(100, settings.steps // 20)),
         logging_nan_inf_filter=False,
-        report_to=["wandb"] if settings.wandb else [],
+        report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,
         seed=seed,

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from crosstune.settings import Settings
+from crosstune.train.tracker_config import TrackerSettings
 
 
-class PointwiseSettings(Settings):
+class PointwiseSettings(TrackerSettings):
     """The defaults are those of the published TensorFlow code on MS MARCO. A step sees `batch_pairs`
     pairs."""
 
@@ -32,7 +32,6 @@ class PointwiseSettings(Settings):
     shuffle_buffer: int = Field(1000, ge=1, description="pairs that each next one is drawn from")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of forward and backward")
     checkpoint_steps: int = Field(1000, ge=1, description="steps between checkpoints, to go on from")
-    wandb: bool = Field(False, description="log to Weights & Biases, by the user's own settings")
 
     @model_validator(mode="after")
     def _fits_together(self) -> PointwiseSettings:

@@ -17,6 +17,8 @@ from crosstune.train.comparison import can_compare, start_as_comparison
 from crosstune.train.comparison.exact import compare_in_fp32
 from crosstune.train.comparison.segments import Markers, hold_marks
 from crosstune.train.config import TrainSettings
+from crosstune.train.layers import freeze, layers_of, with_layers
+from crosstune.train.lora import add_adapters
 from crosstune.train.model import load_cross_encoder
 from crosstune.train.teacher import OwnVectors
 
@@ -47,9 +49,13 @@ def begin(
     `network` is what was loaded from `base`. Where its vectors and the first stage together rank dev better
     than the first stage, the groups get their scores; a base without a ranking head starts as the comparison
     of its vectors where these are not far worse than the first stage. That is kept as `start` in `folder`,
-    so that an interrupted training builds it once and `crosstune merge` finds it.
+    so that an interrupted training builds it once and `crosstune merge` finds it. What of the network is
+    trained is settled here as well.
     """
     start = folder / "start"
+    if settings.layers is not None:
+        base = with_layers(base, settings.layers, encoder.rule, seed, folder)
+        network = load_cross_encoder(base, encoder.rule, seed)
     # The scores of a teacher that mining was told to hand on come before those of the base.
     if settings.teacher != "none" and all(None in group.teacher_scores for group in groups):
         compare = settings.comparison and not has_ranking_head(base) and can_compare(network.config)
@@ -60,9 +66,31 @@ def begin(
     if start.is_dir():
         network = load_cross_encoder(start, encoder.rule, seed)
         compare_in_fp32(network)
-        hold_marks(network.base_model, Markers(**read_json(start / MARKERS)))
         say(f"  it starts as a comparison of the vectors: {network.config.num_hidden_layers} layers")
+    _set_dropout(network, settings.dropout)
+    _choose_trained(network, settings, start.is_dir(), seed)
+    if start.is_dir():
+        hold_marks(network.base_model, Markers(**read_json(start / MARKERS)))
     return network, list(groups)
+
+
+def _set_dropout(model: PreTrainedModel, share: float) -> None:
+    from torch.nn import Dropout
+
+    for module in model.modules():
+        if isinstance(module, Dropout):
+            module.p = share
+
+
+def _choose_trained(network: PreTrainedModel, settings: TrainSettings, compares: bool, seed: int) -> None:
+    """Freezes and adapts layers of the base; the layer that compares belongs to the head."""
+    frozen = settings.freeze_layers
+    if frozen is None and settings.lora.rank is None:
+        return
+    of_base = len(layers_of(network)[1]) - compares
+    if frozen is not None:
+        freeze(network, frozen, of_base)
+    add_adapters(network, settings.lora, frozen or 0, of_base, seed)
 
 
 def _build(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import importlib.util
 import math
 import os
 import shutil
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crosstune.device import check_step, device
-from crosstune.errors import MissingExtra
 from crosstune.files import write_json
 from crosstune.models import has_ranking_head, resolve_model
 from crosstune.progress import say
@@ -29,6 +27,7 @@ from crosstune.train.group_check import check_dev, check_labels, check_targets
 from crosstune.train.loss_kinds import KINDS
 from crosstune.train.model import load_cross_encoder
 from crosstune.train.saving import save_model
+from crosstune.train.trackers import Facts, check_trackers, tracked
 from crosstune.train.zero import leaves_zero_open, offset_to_share, shift_head
 from crosstune.trec import write_run
 
@@ -36,8 +35,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, Trainer, TrainingArguments
 
     from crosstune.train.batching import Cuts
+    from crosstune.train.best import Best
 
 USUAL_RATE, FRESH_RATE = 2e-5, 1e-4
+MERGE_GROUPS = 16
+"""Whose pairs a network with adapters and the merged one are compared on."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def train(
     seed: int,
     folder: Path,
     adapted: Path | None = None,
+    facts: Facts | None = None,
 ) -> TrainSummary:
     """Trains a cross-encoder and writes `model/`, `train_log.jsonl`, `train.json`, `doctor.json`,
     `dev.tuned.trec` (its logits on dev) and `fusion.json` (whether the first stage's score is to be added)
@@ -80,9 +83,10 @@ def train(
     `model`. A start that is neither of them is kept as `start/`.
 
     `folder` may hold the checkpoints of an interrupted call with the same arguments: training then
-    goes on from the last whole one. Raises `InputError` for groups (also such as the loss cannot learn
-    from), a dev split or a model that cannot be used and `CheckFailed` when the loss is no longer a number or
-    the model gives constant scores and has no gradient.
+    goes on from the last whole one. `facts` is what trackers are told beside the log. Raises `InputError` for
+    groups (also such as the loss cannot learn from), a dev split or a model that cannot be used and
+    `CheckFailed` when the loss is no longer a number, the model gives constant scores and has no gradient, or
+    adapters cannot be merged.
     """
     from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
@@ -91,8 +95,10 @@ def train(
     from crosstune.train.callbacks import CompleteMark, JsonlLog, StepProgress
     from crosstune.train.doctor.watch import Doctor
     from crosstune.train.loop import GroupTrainer
+    from crosstune.train.lora import merge_adapters
     from crosstune.train.losses import chosen_loss
     from crosstune.train.precision import use_bf16
+    from crosstune.train.rates import chosen_rates
     from crosstune.train.start import begin
 
     _refuse_early(groups, collection, settings)
@@ -118,7 +124,6 @@ def train(
         seed=seed,
         folder=folder,
     )
-    _set_dropout(network, settings.dropout)
     check_targets(groups, settings.loss)
     data = TokenizedGroups(groups, encoder)
     cuts = data.cuts()
@@ -130,8 +135,7 @@ def train(
     checkpoints = folder / "checkpoints"
     compares = (folder / "start").is_dir()
     rate = settings.learning_rate or (USUAL_RATE if compares or has_ranking_head(base) else FRESH_RATE)
-    arguments = _arguments(settings, rate, len(groups), bf16, seed, checkpoints)
-    arguments.eval_on_start = compares
+    arguments = _arguments(settings, rate, len(groups), bf16, seed, checkpoints, compares)
     doctor = Doctor(plan(settings, arguments), look_at(groups, data), folder)
     trainer = GroupTrainer(
         model=network,
@@ -154,19 +158,21 @@ def train(
         teacher_alone=KINDS[settings.loss].learns_from == "teacher",
         rerank_dev=lambda current: judge.evaluation(current, trainer.state.global_step),
         signs=doctor.signs,
+        rates=chosen_rates(settings, rate),
+        forward_again=settings.gradient_checkpointing,
     )
     trainer.remove_callback(PrinterCallback)  # its lines would mix with results on standard output
     set_seed(seed)
-    with disk_errors(checkpoints), doctor.watching():
+    reporting = tracked(settings.report_to, facts, folder)
+    with disk_errors(checkpoints), doctor.watching(), reporting as trackers:
+        for tracker in trackers:
+            trainer.add_callback(tracker)
         seconds = run_trainer(trainer, checkpoints)
-    if settings.wandb:
-        import wandb
-
-        wandb.finish()
+    if settings.lora.rank is not None:
+        sample = [(group.query, doc) for group in groups[:MERGE_GROUPS] for doc in group.docs]
+        merge_adapters(trainer.model, encoder, sample, base, folder)
     best = best_weights(trainer, judge, folder, rule, seed)
-    logits = judge.logits(best.model, best.name)
-    if leaves_zero_open(settings.loss):
-        logits = _set_zero(best.model, logits, collection.qrels["dev"])
+    logits = _dev_logits(best, judge, settings, collection.qrels["dev"])
     save_model(best.model, base, folder)
     verdict = write_verdict(judge, logits, of_base, folder)
     summary = TrainSummary(
@@ -182,8 +188,8 @@ def train(
         **dataclasses.asdict(cuts),
     )
     write_json(folder / "train.json", dataclasses.asdict(summary))
-    for name in ("checkpoints", "dev", "adapt"):
-        shutil.rmtree(folder / name, ignore_errors=name == "adapt")
+    for name in ("checkpoints", "dev", "adapt", "reduced"):
+        shutil.rmtree(folder / name, ignore_errors=name in ("adapt", "reduced"))
     return summary
 
 
@@ -199,8 +205,7 @@ def _told(cuts: Cuts, rule: LengthRule) -> str:
 def _refuse_early(groups: Sequence[Group], collection: Collection, settings: TrainSettings) -> None:
     check_step(settings.groups_per_step, "train.groups_per_step")
     check_labels(groups, settings.loss)
-    if settings.wandb and importlib.util.find_spec("wandb") is None:
-        raise MissingExtra("train.wandb", "wandb")
+    check_trackers(settings.report_to)
     check_dev(collection)
 
 
@@ -214,6 +219,12 @@ def run_trainer(trainer: Trainer, checkpoints: Path) -> float:
         trainer.args.eval_on_start = False
     result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return round(float(result.metrics["train_runtime"]), 1)
+
+
+def _dev_logits(best: Best, judge: DevJudge, settings: TrainSettings, qrels: Qrels) -> Run:
+    """The best model's, whose zero is set where the loss leaves it open."""
+    logits = judge.logits(best.model, best.name)
+    return _set_zero(best.model, logits, qrels) if leaves_zero_open(settings.loss) else logits
 
 
 def _set_zero(model: PreTrainedModel, logits: Run, qrels: Qrels) -> Run:
@@ -232,16 +243,14 @@ def write_verdict(judge: DevJudge, logits: Run, of_base: float, folder: Path) ->
     return verdict
 
 
-def _set_dropout(model: PreTrainedModel, share: float) -> None:
-    from torch.nn import Dropout
-
-    for module in model.modules():
-        if isinstance(module, Dropout):
-            module.p = share
-
-
 def _arguments(
-    settings: TrainSettings, rate: float, groups: int, bf16: bool, seed: int, checkpoints: Path
+    settings: TrainSettings,
+    rate: float,
+    groups: int,
+    bf16: bool,
+    seed: int,
+    checkpoints: Path,
+    eval_on_start: bool,
 ) -> TrainingArguments:
     from transformers import TrainingArguments
 
@@ -263,6 +272,7 @@ def _arguments(
         use_cpu=device() == "cpu",
         eval_strategy="steps",
         eval_steps=every,
+        eval_on_start=eval_on_start,
         save_strategy="steps",
         save_steps=every,
         save_total_limit=2,
@@ -271,7 +281,7 @@ def _arguments(
         greater_is_better=True,
         logging_steps=max(1, every // 10),
         logging_nan_inf_filter=False,
-        report_to=["wandb"] if settings.wandb else [],
+        report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,
         seed=seed,

@@ -85,7 +85,8 @@ def hold_marks(bert: PreTrainedModel, markers: Markers) -> None:
 
 
 def _hold(module: Any, markers: Markers) -> None:
-    """No gradient for the markers' dimensions: the rows of a linear map or a norm, the columns of a table."""
+    """No gradient for the markers' dimensions: the rows of a linear map, of the last matrix of an adapter
+    beside it, or of a norm, the columns of a table."""
 
     def without(gradient: Tensor) -> Tensor:
         gradient = gradient.clone()
@@ -97,8 +98,9 @@ def _hold(module: Any, markers: Markers) -> None:
             gradient[markers.all] = 0
         return gradient
 
-    for parameter in module.parameters(recurse=False):
-        parameter.register_hook(without)
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad and "lora_A" not in name:
+            parameter.register_hook(without)
 
 
 def _readers(layer: Any, there: LayerActivations) -> Iterator[tuple[Any, Tensor]]:
