@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from conftest import WORDS, Crosstune
 
+from crosstune.errors import InputError
+from crosstune.serve.bulk.pairs import Pair
 from ray_cluster import cluster, processes, until
 from served import tiny_export
 
@@ -58,6 +60,18 @@ def test_the_same_bytes_as_locally_though_a_worker_is_killed(
     assert running.returncode == 0, told.decode()
     assert b"2 workers on 1 machine" in told
     assert spread.read_bytes() == local.read_bytes()
+
+
+def test_a_machine_without_the_export_is_named(address: str, tmp_path: Path) -> None:
+    import ray
+
+    from crosstune.serve.bulk.on_ray import RayScoring, Worker
+
+    worker = ray.remote(num_cpus=0)(Worker).remote(str(tmp_path / "nothing"), "onnx", "0")
+    with pytest.raises(
+        InputError, match=r"nothing/manifest\.json: is not there or another export on the machine"
+    ):
+        list(RayScoring([worker], "onnx").scored(iter([[Pair("open", "a file")]])))
 
 
 def test_what_cannot_be_done_is_one_message(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from crosstune.export import Calibration
     from crosstune.serve.pairs import LengthRule
 
+NEEDED = ("collection", "retrieve")
 LONGEST = 512
 """Tokens of a pair where neither the user nor the model says less: what scoring costs grows with them."""
 
@@ -43,10 +44,13 @@ def export_existing(model: str, out: Path, overrides: Sequence[str]) -> None:
     rule = _rule(source, recipe)
     pipeline = Pipeline(recipe, RunFolder(run_dir or Path("runs") / recipe.name))
     with TemporaryDirectory(prefix="crosstune-") as scratch, locked(pipeline.folder):
-        for stage in pipeline.stages()[:2]:
-            say(f"{stage.name}: skipped, up to date") if is_done(pipeline.folder, stage) else run_stage(
-                pipeline.folder, stage
-            )
+        for stage in pipeline.stages():
+            if stage.name not in NEEDED:
+                continue
+            if is_done(pipeline.folder, stage):
+                say(f"{stage.name}: skipped, up to date")
+            else:
+                run_stage(pipeline.folder, stage)
         folder = Path(scratch) / "model"
         load_cross_encoder(source, rule, recipe.seed).save_pretrained(folder)
         _copy_tokenizer(source, folder)

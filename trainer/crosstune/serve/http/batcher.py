@@ -226,6 +226,7 @@ class Batcher:
                 self._thread, engine.reranker.score, pairs
             )
         except Exception as error:
+            self._busy_since = time.perf_counter()
             await self._failed(batch, error)
             return
         finally:
