@@ -27,7 +27,7 @@ cp -R "$export_folder" "$work/reranker"
 chmod -R a+rX "$work"
 as_nobody=()
 if [ "$(id -u)" = 0 ]; then as_nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups); fi
-if ! "${as_nobody[@]}" "$work/venv/bin/python" -c '' 2>/dev/null; then
+if ! "${as_nobody[@]}" env "$work/venv/bin/python" -c '' 2>/dev/null; then
     echo "check_image: NOT PROVEN: a user without rights cannot read this Python, so it is served as $(id -un)" >&2
     as_nobody=()
 fi
