@@ -85,6 +85,7 @@ def test_scores_and_order_are_the_models_own(family: str, labels: int, tmp_path:
     assert "sbert_ce_default_activation_function" not in config
 
 
+@pytest.mark.slow
 def test_the_command_line_over_the_users_collection(crosstune: Crosstune, tmp_path: Path) -> None:
     model = _classifier(tmp_path / "model", "minilm", 2)
     words = ("export", model, "--out", "out", f"collection=beir:{write_collection(tmp_path / 'c')}")
