@@ -89,10 +89,9 @@ def _copy_tokenizer(source: Path, folder: Path) -> None:
 
 
 def _rule(source: Path, recipe: Recipe) -> LengthRule:
-    """The recipe's length where it names one, else the model's own."""
+    """The recipe's lengths where it names them, else the model's own, with the recipe's windows."""
     from transformers import AutoConfig
 
-    from crosstune.serve.pairs import LengthRule
     from crosstune.train.model import usable_positions
 
     settings = recipe.train
@@ -106,7 +105,8 @@ def _rule(source: Path, recipe: Recipe) -> LengthRule:
         longest = min(LONGEST, int(own or LONGEST), usable or LONGEST)
     query = settings.max_query_tokens if "max_query_tokens" in given else longest // 2
     say(f"  {longest} tokens a pair at most, {query} of them the query's")
-    return LengthRule(longest, min(query, longest - 4))
+    lengths = {"max_tokens": longest, "max_query_tokens": min(query, longest - 4)}
+    return settings.model_copy(update=lengths).length_rule
 
 
 def _calibration(pipeline: Pipeline, folder: Path, rule: LengthRule, *, named: bool) -> Calibration:
