@@ -76,7 +76,7 @@ def _copy_tokenizer(source: Path, folder: Path) -> None:
     """The model's own files; a tokenizer without `tokenizer.json` is converted by transformers."""
     from transformers import AutoTokenizer
 
-    from crosstune.train.train import copy_tokenizer
+    from crosstune.train.saving import copy_tokenizer
 
     copy_tokenizer(source, folder)
     if not (folder / "tokenizer.json").is_file():
