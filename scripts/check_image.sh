@@ -27,6 +27,10 @@ cp -R "$export_folder" "$work/reranker"
 chmod -R a+rX "$work"
 as_nobody=()
 if [ "$(id -u)" = 0 ]; then as_nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups); fi
+if ! "${as_nobody[@]}" env "$work/venv/bin/python" -c '' 2>/dev/null; then
+    echo "check_image: NOT PROVEN: a user without rights cannot read this Python, so it is served as $(id -un)" >&2
+    as_nobody=()
+fi
 cd /
 "${as_nobody[@]}" env -i PATH="$work/venv/bin:/usr/bin:/bin" PYTHONDONTWRITEBYTECODE=1 \
     crosstune serve --port 0 --production "reranker=$work/reranker" 2>"$work/log" &

@@ -18,6 +18,7 @@ import json
 import math
 import platform
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -54,6 +55,8 @@ class Question:
 class Tally:
     statuses: dict[str, int] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
+    own_seconds: list[float] = field(default_factory=list)
+    """By the service's own clock, in queue and engine: without what the client and its cores add."""
     wrong: int = 0
     memory: list[tuple[float, float]] = field(default_factory=list)
 
@@ -175,8 +178,8 @@ async def _calibrate(address: tuple[str, int], questions: list[Question]) -> flo
         nonlocal done
         rng = random.Random(seed)
         while time.monotonic() < end:
-            await _ask(address, rng.choice(questions), Tally())
-            done += 1
+            await _ask(address, rng.choice(questions), answer := Tally())
+            done += answer.statuses.get("200", 0)
 
     started = time.monotonic()
     await asyncio.gather(*(client(seed) for seed in range(8)))
@@ -206,13 +209,14 @@ async def _load(
 async def _ask(address: tuple[str, int], question: Question, tally: Tally) -> None:
     started = time.monotonic()
     try:
-        status, answer = await asyncio.wait_for(_exchange(address, question.body), 60)
+        status, own, answer = await asyncio.wait_for(_exchange(address, question.body), 60)
     except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
         tally.add(type(error).__name__)
         return
     tally.add(str(status))
     if status == 200:
         tally.seconds.append(time.monotonic() - started)
+        tally.own_seconds.append(own)
         tally.wrong += not _right(question, json.loads(answer)["results"])
 
 
@@ -232,7 +236,8 @@ def _head(length: int) -> bytes:
     ).encode()
 
 
-async def _exchange(address: tuple[str, int], body: bytes) -> tuple[int, bytes]:
+async def _exchange(address: tuple[str, int], body: bytes) -> tuple[int, float, bytes]:
+    """The status, the seconds of the header `Server-Timing`, and the answer."""
     reader, writer = await asyncio.open_connection(*address)
     try:
         writer.write(_head(len(body)) + body)
@@ -240,7 +245,8 @@ async def _exchange(address: tuple[str, int], body: bytes) -> tuple[int, bytes]:
     finally:
         writer.close()
     head, _, rest = answer.partition(b"\r\n\r\n")
-    return int(head.split(b" ", 2)[1]), rest
+    own = sum(float(value) for value in re.findall(rb";dur=([0-9.]+)", head)) / 1000
+    return int(head.split(b" ", 2)[1]), own, rest
 
 
 async def _vanish(address: tuple[str, int], question: Question, tally: Tally) -> None:
@@ -308,6 +314,7 @@ def _result(
         "wrong": tally.wrong,
         "p50_seconds": round(p50, 3),
         "p99_seconds": round(p99, 3),
+        "own_p99_seconds": round(sorted(tally.own_seconds)[int(len(times) * 0.99)], 3) if times else None,
         "mean_seconds": round(statistics.fmean(times), 3) if times else None,
         "memory_mb": {"first": round(tally.memory[0][1]), "last": round(tally.memory[-1][1])},
         "memory_slope_mb_per_minute": {

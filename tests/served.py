@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -117,6 +118,13 @@ class Served:
         while not self.lines.empty():
             self.log.append(json.loads(self.lines.get()))
         return [row for row in self.log if row["event"] == event]
+
+    def wait_for(self, event: str, seconds: float = 120) -> dict[str, Any]:
+        """The first line of the log with this event."""
+        deadline = time.monotonic() + seconds
+        while not (found := self.events(event)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found[0]
 
 
 @contextmanager

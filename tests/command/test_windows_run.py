@@ -103,7 +103,7 @@ def test_maxp_sees_what_stands_at_the_end(tmp_path: Path, long_recipe: Path, cro
 
     # A server of ours ranks as the helper; one that cuts (the same weights without the windows) does not.
     with serving(run / "export") as served:
-        words = ("parity", run, "--endpoint", f"{served.url}/tei", "--style", "tei", "--json")
+        words = ("parity", run / "export", "--url", f"{served.url}/tei", "--style", "tei", "--json")
         found = json.loads(crosstune(*words).out)
         assert (found["kendall_tau"], found["windowed"]) == (1.0, found["pairs"])
     plain = tmp_path / "plain"
@@ -113,7 +113,7 @@ def test_maxp_sees_what_stands_at_the_end(tmp_path: Path, long_recipe: Path, cro
     alike = Reranker(plain).score([(queries["q0"], text) for text in texts.values()])
     assert len({score.logit for score in alike}) == 1, "the beginning is all that it sees"
     with serving(plain) as served:
-        cut = crosstune("parity", run, "--endpoint", f"{served.url}/tei", "--style", "tei")
+        cut = crosstune("parity", run / "export", "--url", f"{served.url}/tei", "--style", "tei")
     assert cut.code == 1
     assert "the export reads long documents in windows, and most servers cut them" in cut.err
 

@@ -21,6 +21,7 @@ DOCUMENTS = [
     "docs/data.md",
     "docs/doctor.md",
     "docs/evaluation.md",
+    "docs/export.md",
     "docs/first_stages.md",
     "docs/forgetting.md",
     "docs/fusion.md",

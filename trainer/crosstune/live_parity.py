@@ -58,19 +58,26 @@ class LiveParity:
 
 
 def live_parity(
-    root: Path, endpoint: EndpointSettings, load: Load, queries: int, seed: int, least_tau: float
+    export: Path,
+    run: Path | None,
+    endpoint: EndpointSettings,
+    load: Load,
+    queries: int,
+    seed: int,
+    least_tau: float,
 ) -> LiveParity:
-    """Asks the endpoint for that many dev queries of the run in `root`, all their candidates.
+    """Asks the endpoint for that many dev queries of `run`, all their candidates; without one, of the run
+    folder that the export lies in.
 
-    Raises `InputError` for a run without an export or candidates of dev, and `CheckFailed` for answers that
-    cannot be counted or a mean Kendall tau below `least_tau`.
+    Raises `InputError` for a folder that is no export, a run without candidates of dev, and
+    `CheckFailed` for answers that cannot be counted or a mean Kendall tau below `least_tau`.
     """
-    folder = RunFolder(root)
-    sample = _sample(folder, queries, seed)
+    helper = Reranker(export)
+    sample = _sample(RunFolder(run or export.resolve().parent), queries, seed)
     pairs = sum(map(len, sample.candidates.values()))
     say(f"{endpoint.label}: {len(sample.candidates)} dev queries, {pairs} pairs")
     found = _ask(endpoint, load, sample)
-    scale, exact, windowed = _helper(folder.stage("export"), sample, found)
+    scale, exact, windowed = _helper(helper, sample, found)
     by_query = {query_id: tau(found[query_id], exact[query_id]) for query_id in exact}
     worst = min(by_query, key=lambda query_id: by_query[query_id])
     ndcg, helper_ndcg = (mean(per_query(sample.qrels, run, [NDCG])[NDCG]) for run in (found, exact))
@@ -89,7 +96,7 @@ def live_parity(
     )
     if parity.kendall_tau < least_tau:
         ours, theirs = (", ".join(ranking(run[worst])[:3]) for run in (exact, found))
-        longest = read_manifest(folder.stage("export")).rule.max_tokens
+        longest = read_manifest(export).rule.max_tokens
         raise CheckFailed(
             f"{parity}; --min-tau {least_tau:g} was expected. Best of query {worst!r}: {ours} by the helper, "
             f"{theirs} by the server. Look at its model folder and precision, its most tokens a pair (the "
@@ -102,9 +109,10 @@ def live_parity(
 def _sample(folder: RunFolder, queries: int, seed: int) -> Sample:
     from crosstune.data import read_collection
 
-    if not (folder.stage("export") / "manifest.json").is_file():
+    if not folder.candidates("dev").is_file():
         raise InputError(
-            f"{folder.stage('export')}: no export there; a run folder of crosstune run was expected"
+            f"{folder.root}: no candidates of dev there; --run takes a run folder (crosstune run, retrieve "
+            "or export makes one)"
         )
     collection = read_collection(folder.collection_folder())
     sample = format_sample(collection, read_run(folder.candidates("dev")), (), queries, seed)
@@ -130,10 +138,9 @@ def _texts(sample: Sample, doc_ids: Sequence[str]) -> Callable[[], Sequence[str]
     return lambda: [sample.passages[doc_id] for doc_id in doc_ids]
 
 
-def _helper(export: Path, sample: Sample, found: Run) -> tuple[Scale, Run, int]:
+def _helper(helper: Reranker, sample: Sample, found: Run) -> tuple[Scale, Run, int]:
     """The scale, told by the first query, the helper's numbers of it (equal probabilities tie on both sides),
     and how many pairs it read in windows."""
-    helper = Reranker(export)
     answers = {
         query_id: helper.score([(sample.queries[query_id], sample.passages[doc_id]) for doc_id in scores])
         for query_id, scores in sample.candidates.items()

@@ -73,7 +73,11 @@ def _hub_folder(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"]))
+        return Path(
+            snapshot_download(
+                name, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors", "README.md"]
+            )
+        )
     except Exception as error:
         raise InputError(
             f"model hub:{name}: could not be fetched ({type(error).__name__}: {error}); "

@@ -111,7 +111,20 @@ def load_recipe(path: str, overrides: Sequence[str] = ()) -> AnyRecipe:
     Raises `InputError` that lists every unknown key, wrong type and value out of range at once.
     """
     file = find_recipe(path)
-    values = _parse_yaml(file)
+    return _validated(file, _parse_yaml(file), overrides)
+
+
+def recipe_of_model(model: str, name: str, overrides: Sequence[str]) -> Recipe:
+    """The recipe of a model that is there already, over the collection that the overrides name, or `stdlib`.
+    Raises `InputError` as `load_recipe`."""
+    values = {"name": name, "model": model, "collection": "stdlib"}
+    recipe = _validated(Path(name), values, overrides)
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"{name}: procedure is no key of a model's export")
+    return recipe
+
+
+def _validated(file: Path, values: dict[str, Any], overrides: Sequence[str]) -> AnyRecipe:
     for override in overrides:
         _apply(values, override)
     kind = _kind(file, values)

@@ -252,7 +252,7 @@ class Pipeline:
         export_model(
             self.folder.model,
             rule,
-            self._sample_pairs(),
+            self.sample_pairs(),
             recipe.export,
             {
                 "base_model": recipe.model,
@@ -262,17 +262,17 @@ class Pipeline:
                 "fusion": asdict(trial.fusion) if trial.fusion is not None else None,
             },
             out,
-            self._export_sample(),
+            self.export_sample(),
             self._calibration(trial.fusion),
             render_card(recipe.collection, recipe.model, rule, metrics),
         )
 
-    def _export_sample(self) -> Sample | None:
+    def export_sample(self) -> Sample | None:
         """What further formats are compared on: whole candidate lists of dev queries; and train pairs."""
         settings = self.recipe.export
         if not settings.further:
             return None
-        train = self._sample_pairs("train", CALIBRATION_PAIRS)
+        train = self.sample_pairs("train", CALIBRATION_PAIRS)
         dev = self._candidates("dev")
         return format_sample(self.collection(), dev, train, settings.parity_queries, self.recipe.seed)
 
@@ -280,7 +280,7 @@ class Pipeline:
         logits, dev = read_run(self.folder.dev_scores), self._candidates("dev")
         return dev_calibration(self.collection(), logits, dev, fusion, self.recipe.export, self.recipe.seed)
 
-    def _sample_pairs(self, split: Split = "dev", count: int = PARITY_PAIRS) -> list[tuple[str, str]]:
+    def sample_pairs(self, split: Split = "dev", count: int = PARITY_PAIRS) -> list[tuple[str, str]]:
         """Pairs of a split's candidates; those of dev are what the exported model is compared on."""
         collection, candidates = self.collection(), self._candidates(split)
         pairs = [

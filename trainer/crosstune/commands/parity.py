@@ -17,9 +17,16 @@ def register(app: typer.Typer) -> None:
 
 
 def parity(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder with an export.")],
-    endpoint: Annotated[str, typer.Option(metavar="[NAME=]URL", help="The server to ask.")],
+    export: Annotated[Path, typer.Argument(metavar="EXPORT", help="An export folder.")],
+    url: Annotated[str, typer.Option(help="The server to ask.")],
     style: Annotated[str, typer.Option(help="Its wire format: cohere, jina, voyage, tei, infinity or vllm.")],
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="The run folder with the dev queries; the one that the export lies in without.",
+        ),
+    ] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Model to ask for.")] = None,
     api_key_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="Environment variable that holds the key.")
@@ -36,13 +43,13 @@ def parity(
     seed: SeedOption = 13,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask a live server for dev queries of a run and compare its order with the helper's: exit 1 below
+    """Ask a live server for a run's dev queries and compare its order with the helper's: exit 1 below
     --min-tau."""
     from crosstune.commands.rerank_options import endpoint_settings
     from crosstune.live_parity import live_parity
     from crosstune.rerankers.settings import Load
 
-    settings = endpoint_settings(endpoint, style, model, api_key_env, documents_per_request)
+    settings = endpoint_settings("--url", url, style, model, api_key_env, documents_per_request)
     load = Load(concurrency=concurrency, timeout_seconds=timeout_seconds, resumes=False)
-    found = live_parity(run, settings, load, queries, seed, min_tau)
+    found = live_parity(export, run, settings, load, queries, seed, min_tau)
     typer.echo(json.dumps({"schema": 1, **asdict(found)}, ensure_ascii=False) if as_json else str(found))

@@ -167,20 +167,22 @@ def _endpoints(given: Mapping[str, Any]) -> tuple[EndpointSettings, ...]:
         for name in ("--style", "--model", "--api-key-env", "--price-per-1000", "--price-per-million-tokens")
     }
     return tuple(
-        _endpoint(word, given["--documents-per-request"], {name: each[name][place] for name in each})
+        _endpoint(
+            "--endpoint", word, given["--documents-per-request"], {name: each[name][place] for name in each}
+        )
         for place, word in enumerate(urls)
     )
 
 
 def endpoint_settings(
-    word: str, style: str, model: str | None, api_key_env: str | None, documents: int | None
+    option: str, word: str, style: str, model: str | None, api_key_env: str | None, documents: int | None
 ) -> EndpointSettings:
-    """Of one endpoint. Raises `InputError` as `benchmark_request` does."""
+    """Of one endpoint, which `option` names. Raises `InputError` as `benchmark_request` does."""
     own = {"--style": style, "--model": model, "--api-key-env": api_key_env}
-    return _endpoint(word, documents, own)
+    return _endpoint(option, word, documents, own)
 
 
-def _endpoint(word: str, documents: int | None, own: Mapping[str, Any]) -> EndpointSettings:
+def _endpoint(option: str, word: str, documents: int | None, own: Mapping[str, Any]) -> EndpointSettings:
     from crosstune.errors import InputError
     from crosstune.rerankers.settings import EndpointSettings
     from crosstune.rerankers.styles import STYLES, address, shown
@@ -189,12 +191,12 @@ def _endpoint(word: str, documents: int | None, own: Mapping[str, Any]) -> Endpo
     style = STYLES.get(own["--style"])
     if style is None:
         what = f"no such wire format as {own['--style']!r}" if own["--style"] else "its wire format is needed"
-        raise InputError(f"--endpoint {name or 'URL'}: {what}; --style is one of {', '.join(STYLES)}")
+        raise InputError(f"{option} {name or 'URL'}: {what}; --style is one of {', '.join(STYLES)}")
     where = address(url, style)
     model = own["--model"] or None
     if style.needs_model and model is None:
         raise InputError(
-            f"--endpoint {shown(where)}: a request of the style {style.name} names a model: --model NAME"
+            f"{option} {shown(where)}: a request of the style {style.name} names a model: --model NAME"
         )
     return EndpointSettings(
         name or f"{style.name} {model or urlsplit(where).netloc}",

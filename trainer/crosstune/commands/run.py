@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -69,14 +71,36 @@ def retrieve(
 
 
 def export(
-    recipe: RecipeArgument,
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE|MODEL",
+            help="A YAML file or the name of a shipped recipe; with --out a cross-encoder that is there "
+            "already: hub:NAME, package:NAME/FOLDER or a folder.",
+        ),
+    ],
     overrides: OverridesArgument = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="EXPORT", help="Of a model: the folder to write.")
+    ] = None,
     allow_worse: AllowWorseOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the folder that serving systems load, checked against the trained model."""
+    """Write the folder that serving systems load, checked against the model."""
     from crosstune import execute
+    from crosstune.errors import InputError
 
+    if out is not None:
+        from crosstune.existing_model import export_existing
+        from crosstune.progress import say
+
+        if allow_worse:
+            raise InputError("--allow-worse: belongs to a recipe; nothing is measured of a model with --out")
+        export_existing(recipe, out, overrides or [])
+        typer.echo(json.dumps({"folder": str(out)})) if as_json else say(f"written to {out}")
+        return
+    if recipe.startswith(("hub:", "package:")) or (Path(recipe) / "config.json").is_file():
+        raise InputError(f"{recipe}: is a model; --out EXPORT says where its export goes")
     execute.run_one("export", recipe, _with_worse(overrides, allow_worse), as_json=as_json)
 
 

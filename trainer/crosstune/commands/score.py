@@ -37,6 +37,12 @@ def score(
     backend: Annotated[
         str, typer.Option(help="A format of the export (onnx, onnx-int8, openvino, openvino-int8), or auto.")
     ] = "auto",
+    engine: Annotated[
+        str, typer.Option(help="local, or ray: the machines of the cluster at RAY_ADDRESS, or this one.")
+    ] = "local",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Of --engine ray: processes; one a machine by default.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,7 +51,8 @@ def score(
     from crosstune.serve.bulk import Fields, ScoreRequest, score_file
 
     fields = Fields(query_field, document_field, tuple(keep or ()))
-    done = score_file(ScoreRequest(export, pairs, out, queries, corpus, fields, backend, overwrite))
+    request = ScoreRequest(export, pairs, out, queries, corpus, fields, backend, overwrite, engine, workers)
+    done = score_file(request)
     if as_json:
         typer.echo(json.dumps(asdict(done), ensure_ascii=False))
     windowed = f"{done.windowed} read in windows, " if done.windowed else ""

@@ -30,6 +30,14 @@ def serve(
     keys: Annotated[
         Path | None, typer.Option(metavar="FILE", help="API keys, a line each: a name, a space, the key.")
     ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]FORMAT",
+            help="auto, onnx, onnx-int8, openvino or openvino-int8: of all models, or of the one named; "
+            "several times.",
+        ),
+    ] = None,
     production: Annotated[bool, typer.Option("--production", help="Without the demo page.")] = False,
     log_texts: Annotated[bool, typer.Option("--log-texts", help="Queries and documents in the log.")] = False,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens scored together.")] = 4096,
@@ -55,6 +63,7 @@ def serve(
 
     serve_models(
         exports,
+        backend or [],
         Options(
             host=host,
             port=port,

@@ -1,7 +1,7 @@
 """Export: the folder that serving systems load, proven equal to the trained model."""
 
 from crosstune.export.calibration import UNCALIBRATED, Calibration, calibrate
-from crosstune.export.card import render_card
+from crosstune.export.card import render_card, render_card_of_model
 from crosstune.export.export import export_model
 from crosstune.export.gate import RankParity, Sample
 from crosstune.export.parity import Parity, compare_logits
@@ -21,4 +21,5 @@ __all__ = [
     "export_model",
     "refuse_worse",
     "render_card",
+    "render_card_of_model",
 ]

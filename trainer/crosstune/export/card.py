@@ -13,6 +13,9 @@ from typing import Any
 from crosstune.serve.pairs import LengthRule
 
 CARD = "README.md"
+FOLDER_LINE = 'folder = "FOLDER"'
+"""Of the examples; a push puts the repository there."""
+TAGS = ["cross-encoder", "reranker", "crosstune"]
 NAMES = {
     "first_stage": "first stage",
     "base": "untrained base model",
@@ -31,11 +34,11 @@ def render_card(source: str, base_model: str, rule: LengthRule, metrics: Mapping
     test: Mapping[str, Mapping[str, float]] = metrics["splits"]["test"]
     context, headline = metrics["context"], metrics["headline"]
     name = context["name"]
-    collection = Path(source.rpartition(":")[2]).name
+    collection = _name(source)
     data = ModelCardData(
         library_name="sentence-transformers",
         pipeline_tag="text-ranking",
-        tags=["cross-encoder", "reranker", "crosstune"],
+        tags=TAGS,
         base_model=base_model.removeprefix("hub:") if base_model.startswith("hub:") else None,
         model_name=name,
         eval_results=[
@@ -59,16 +62,15 @@ def render_card(source: str, base_model: str, rule: LengthRule, metrics: Mapping
             "",
             *_table(test),
             "",
-            _gain(metrics, headline),
+            *_gain(metrics, headline),
             *_leaks(metrics, headline),
             "",
             *_use(rule, fused=metrics["recommended"] == "fused"),
             "## Limits",
             f"- Measured on {collection} alone. On other texts measure again (`crosstune evaluate`).",
-            _length(rule),
-            "- A logit orders the documents of one query. What it says of relevance is in `manifest.json` "
-            "under `calibration`, where dev had enough labels.",
-            "- Licence: that of the base model and of the data; add `license:` above before you publish.",
+            *_limits(rule),
+            "- Licence: what those of the base model and of the data allow; `crosstune push --license` puts "
+            "it above.",
             "",
             "## How it came about",
             f"Data fingerprint `{context['data_fingerprint']}`, recipe:",
@@ -93,6 +95,54 @@ def _length(rule: LengthRule) -> str:
     )
 
 
+def render_card_of_model(base_model: str, rule: LengthRule, collection: str, licence: str | None) -> str:
+    """Of a model that was trained elsewhere: nothing was measured here but that the export equals it."""
+    from huggingface_hub import ModelCardData
+
+    name = base_model.rpartition(":")[2]
+    hub = base_model.startswith("hub:")
+    data = ModelCardData(
+        library_name="sentence-transformers",
+        pipeline_tag="text-ranking",
+        tags=TAGS,
+        base_model=name if hub else None,
+        license=licence,
+    )
+    what = f"[{name}](https://huggingface.co/{name})" if hub else f"`{Path(name).name}`"
+    return "\n".join(
+        [
+            "---",
+            data.to_yaml(),
+            "---",
+            f"# {Path(name).name}, exported with crosstune",
+            "",
+            f"{what} with one logit, unchanged but for that: a head with two labels becomes the "
+            "difference of its weights, which orders and scores alike. Its own card says what it was trained "
+            "and measured on.",
+            "",
+            *_use(rule, fused=False),
+            "## Limits",
+            f"- That the files equal the model was checked on pairs of {_name(collection)}; how well it "
+            "ranks was not measured (`crosstune evaluate`).",
+            *_limits(rule),
+            "",
+        ]
+    )
+
+
+def _name(source: str) -> str:
+    """Of a collection, without where it lies."""
+    return Path(source.rpartition(":")[2]).name
+
+
+def _limits(rule: LengthRule) -> list[str]:
+    return [
+        _length(rule),
+        "- A logit orders the documents of one query. What it says of relevance is in `manifest.json` under "
+        "`calibration`, where dev had enough labels.",
+    ]
+
+
 def _table(test: Mapping[str, Mapping[str, float]]) -> list[str]:
     known = [measure for measure in MEASURES if measure in test["tuned"]] or list(test["tuned"])
     lines = [f"| | {' | '.join(known)} |", "|---" * (len(known) + 1) + "|"]
@@ -101,14 +151,19 @@ def _table(test: Mapping[str, Mapping[str, float]]) -> list[str]:
     return lines
 
 
-def _gain(metrics: Mapping[str, Any], headline: str) -> str:
-    system = metrics["recommended"]
-    found = metrics["comparison"][f"{system} against first_stage"][headline]
-    return (
-        f"Gain over the first stage: {found['difference']:+.3f} {headline}, 95 % interval "
-        f"[{found['low']:+.3f}, {found['high']:+.3f}], p = {found['p_holm']:.2g} (paired randomisation test, "
-        f"Holm): {found['verdict']}."
-    )
+def _gain(metrics: Mapping[str, Any], headline: str) -> list[str]:
+    """What is recommended against what was there before, each with its interval."""
+    system, lines = metrics["recommended"], []
+    for other in ("first_stage", "base"):
+        if (found := metrics["comparison"].get(f"{system} against {other}")) is None:
+            continue
+        gain = found[headline]
+        lines.append(
+            f"- Against the {NAMES[other]}: {gain['difference']:+.3f} {headline}, 95 % interval "
+            f"[{gain['low']:+.3f}, {gain['high']:+.3f}], p = {gain['p_holm']:.2g} (paired randomisation "
+            f"test, Holm): {gain['verdict']}."
+        )
+    return lines
 
 
 def _leaks(metrics: Mapping[str, Any], headline: str) -> list[str]:
@@ -125,17 +180,19 @@ def _use(rule: LengthRule, *, fused: bool) -> list[str]:
     return [
         "## Use",
         "```python",
+        FOLDER_LINE,
+        "",
         "from crosstune.serve import Reranker  # onnxruntime, no torch",
-        f'Reranker("FOLDER").rank(query, documents, top_k=10{scores})',
+        f"Reranker(folder).rank(query, documents, top_k=10{scores})",
         "",
         "from sentence_transformers import CrossEncoder",
-        'CrossEncoder("FOLDER").rank(query, documents, top_k=10)',
+        "CrossEncoder(folder).rank(query, documents, top_k=10)",
         "",
         "from transformers import pipeline",
-        'pipeline("text-classification", "FOLDER")([{"text": query, "text_pair": document}], '
+        'pipeline("text-classification", folder)([{"text": query, "text_pair": document}], '
         f"truncation=True, max_length={rule.max_tokens})",
         "```",
-        "`crosstune serve FOLDER`, text-embeddings-inference, Infinity and vLLM load it as it is; `crosstune "
-        "parity` says whether they rank as measured.",
+        "`crosstune serve`, text-embeddings-inference, Infinity and vLLM load the folder as it is; "
+        "`crosstune parity` says whether they rank as measured.",
         "",
     ]

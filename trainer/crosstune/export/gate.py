@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from crosstune.evaluate import mean, per_query
+from crosstune.evaluate import compare, mean, per_query
 from crosstune.export.settings import ExportSettings
 from crosstune.records import Qrels, Run, ranking
 from crosstune.serve import Reranker
@@ -14,6 +14,7 @@ from crosstune.serve.engines import Format
 
 NDCG = "nDCG@10"
 DEPTH = 10
+SEED, RESAMPLES = 13, 2000
 PASSES = 2
 """Answers that are wrong only now and then were met when batches ran side by side."""
 
@@ -33,7 +34,8 @@ class Sample:
 @dataclass(frozen=True)
 class RankParity:
     """Against fp32 ONNX. `largest_difference`: of a logit; `kendall_tau`, `top10_overlap`: mean over queries
-    of the two orders; `ndcg`, `fp32_ndcg`: nDCG@10 of both; `steady`: whether the passes agreed."""
+    of the two orders; `ndcg`, `fp32_ndcg`: nDCG@10 of both, `ndcg_low`, `ndcg_high`: the 95 % bootstrap
+    interval of their difference over the queries; `steady`: whether the passes agreed."""
 
     queries: int
     pairs: int
@@ -42,6 +44,8 @@ class RankParity:
     top10_overlap: float
     ndcg: float
     fp32_ndcg: float
+    ndcg_low: float
+    ndcg_high: float
     steady: bool
 
     def failures(self, name: Format, settings: ExportSettings) -> list[str]:
@@ -69,7 +73,8 @@ class RankParity:
         return (
             f"largest logit difference {self.largest_difference:.1e}, Kendall tau {self.kendall_tau:.4f}, "
             f"top-{DEPTH} overlap {self.top10_overlap:.3f}, {NDCG} {self.ndcg:.4f} against "
-            f"{self.fp32_ndcg:.4f} ({self.queries} queries, {self.pairs} pairs)"
+            f"{self.fp32_ndcg:.4f} (95 % interval of the difference [{self.ndcg_low:+.4f}, "
+            f"{self.ndcg_high:+.4f}]; {self.queries} queries, {self.pairs} pairs)"
         )
 
 
@@ -87,15 +92,18 @@ def compare_ranking(reranker: Reranker, exact: Run, sample: Sample) -> RankParit
     passes = [score_sample(reranker, sample) for _ in range(PASSES)]
     differences = [_largest(run, exact) for run in passes]
     run = passes[max(range(PASSES), key=lambda place: differences[place])]
-    ndcg, fp32 = (mean(per_query(sample.qrels, scores, [NDCG])[NDCG]) for scores in (run, exact))
+    ndcg, fp32 = (per_query(sample.qrels, scores, [NDCG])[NDCG] for scores in (run, exact))
+    difference = compare(fp32, ndcg, SEED, RESAMPLES)
     return RankParity(
         queries=len(exact),
         pairs=sum(map(len, exact.values())),
         largest_difference=max(differences),
         kendall_tau=statistics.fmean(tau(run[q], exact[q]) for q in exact),
         top10_overlap=statistics.fmean(top_overlap(run[q], exact[q]) for q in exact),
-        ndcg=ndcg,
-        fp32_ndcg=fp32,
+        ndcg=mean(ndcg),
+        fp32_ndcg=mean(fp32),
+        ndcg_low=difference.low,
+        ndcg_high=difference.high,
         steady=_largest(passes[0], passes[1]) <= 1e-3,
     )
 

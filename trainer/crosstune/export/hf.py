@@ -14,6 +14,9 @@ from crosstune.serve.pairs import LengthRule
 ACTIVATION = "torch.nn.modules.activation.Sigmoid"
 """Servers read it from `config.json` or from `config_sentence_transformers.json`: both hold the same."""
 
+OLD_ACTIVATIONS = ("sbert_ce_default_activation_function", "sbert_ce_default_activation_fn")
+"""Keys of older bases that vLLM and sentence-transformers would read before ours."""
+
 SENTENCE_TRANSFORMERS = "5.4.0"
 """The first version with this layout of `modules.json`; later ones read it as well."""
 
@@ -28,6 +31,7 @@ def write_hf_folder(model_folder: Path, rule: LengthRule, inputs: Sequence[str],
     """
     for path in sorted(model_folder.iterdir()):
         shutil.copyfile(path, out / path.name)
+    _drop(out / "config.json", *OLD_ACTIVATIONS)
     _edit(
         out / "config.json",
         id2label={"0": "LABEL_0"},
@@ -61,6 +65,10 @@ def write_hf_folder(model_folder: Path, rule: LengthRule, inputs: Sequence[str],
             "module_output_name": "scores",
         },
     )
+
+
+def _drop(path: Path, *names: str) -> None:
+    write_json(path, {name: value for name, value in read_json(path).items() if name not in names})
 
 
 def _edit(path: Path, **values: Any) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import io
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,12 @@ BLOCK = 32
 CALIBRATION_BATCHES = 150
 
 Batches = Sequence[dict[str, Any]]
-Method = Callable[[Path, Path, Batches], None]
+Method = Callable[[Path, Path, Batches, Collection[str]], None]
 
 
 def methods(name: Format) -> dict[str, Method]:
-    """The ways to make a format, by name; each is called with the fp32 ONNX file, the file to write and the
-    calibration's batches."""
+    """The ways to make a format, by name; each is called with the fp32 ONNX file, the file to write, the
+    calibration's batches and the names of what int8 leaves in fp32."""
     ways: dict[Format, dict[str, Method]] = {
         "onnx": {},
         "onnx-int8": {"weights in blocks, activations dynamic": _onnx_blocks},
@@ -76,7 +76,7 @@ def calibration_batches(
     ]
 
 
-def _onnx_blocks(source: Path, target: Path, _: Batches) -> None:
+def _onnx_blocks(source: Path, target: Path, _: Batches, kept: Collection[str]) -> None:
     """8-bit weights with a scale a block; the kernel quantises activations a block of a row at a time. Plain
     dynamic and static int8 have one scale for a whole tensor, and lose the order (docs/performance.md)."""
     import onnx
@@ -87,18 +87,18 @@ def _onnx_blocks(source: Path, target: Path, _: Batches) -> None:
 
     with _quiet():
         config = DefaultWeightOnlyQuantConfig(block_size=BLOCK, is_symmetric=True, accuracy_level=4, bits=8)
-        quantizer = MatMulNBitsQuantizer(onnx.load(source), algo_config=config)
+        quantizer = MatMulNBitsQuantizer(onnx.load(source), algo_config=config, nodes_to_exclude=sorted(kept))
         quantizer.process()
         onnx.save(quantizer.model.model, target)
 
 
-def _openvino(source: Path, target: Path, _: Batches) -> None:
+def _openvino(source: Path, target: Path, _: Batches, __: Collection[str]) -> None:
     import openvino
 
     openvino.save_model(openvino.Core().read_model(source), target, compress_to_fp16=False)
 
 
-def _openvino_static(source: Path, target: Path, batches: Batches) -> None:
+def _openvino_static(source: Path, target: Path, batches: Batches, kept: Collection[str]) -> None:
     import openvino
 
     nncf = _nncf()
@@ -110,12 +110,12 @@ def _openvino_static(source: Path, target: Path, batches: Batches) -> None:
             subset_size=len(batches),
             model_type=nncf.ModelType.TRANSFORMER,
             preset=nncf.QuantizationPreset.MIXED,
-            ignored_scope=nncf.IgnoredScope(names=_head(model)),
+            ignored_scope=nncf.IgnoredScope(names=_ignored(model, kept)),
         )
     openvino.save_model(quantised, target, compress_to_fp16=False)
 
 
-def _openvino_weights(source: Path, target: Path, _: Batches) -> None:
+def _openvino_weights(source: Path, target: Path, _: Batches, kept: Collection[str]) -> None:
     import openvino
 
     nncf = _nncf()
@@ -124,7 +124,7 @@ def _openvino_weights(source: Path, target: Path, _: Batches) -> None:
         compressed = nncf.compress_weights(
             model,
             mode=nncf.CompressWeightsMode.INT8_SYM,
-            ignored_scope=nncf.IgnoredScope(names=_head(model)),
+            ignored_scope=nncf.IgnoredScope(names=_ignored(model, kept)),
         )
     openvino.save_model(compressed, target, compress_to_fp16=False)
 
@@ -137,13 +137,14 @@ def _nncf() -> Any:
     return nncf
 
 
-def _head(model: Any) -> list[str]:
-    """Pooler and classifier, the products of `[batch, hidden]`: with them in 8 bits OpenVINO gave wrong
-    scores when it ran two batches at once."""
+def _ignored(model: Any, kept: Collection[str]) -> list[str]:
+    """What is `kept`, and pooler and classifier, the products of `[batch, hidden]`: with them in 8 bits
+    OpenVINO gave wrong scores when it ran two batches at once."""
+    products = [node for node in model.get_ops() if node.get_type_name() == "MatMul"]
     return [
         node.get_friendly_name()
-        for node in model.get_ops()
-        if node.get_type_name() == "MatMul" and node.input(0).get_partial_shape().rank.get_length() == 2
+        for node in products
+        if node.get_friendly_name() in kept or node.input(0).get_partial_shape().rank.get_length() == 2
     ]
 
 

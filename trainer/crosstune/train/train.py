@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -19,10 +18,10 @@ from crosstune.models import has_ranking_head, resolve_model
 from crosstune.progress import say
 from crosstune.records import Collection, Group, Qrels, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
+from crosstune.train.arguments import training_arguments
 from crosstune.train.config import MICRO_BATCH_TOKENS, TrainSettings
 from crosstune.train.dev import DevJudge, DevVerdict
 from crosstune.train.doctor.facts import look_at, plan
-from crosstune.train.fusion import MEASURE
 from crosstune.train.group_check import check_dev, check_labels, check_targets
 from crosstune.train.loss_kinds import KINDS
 from crosstune.train.model import load_cross_encoder
@@ -32,7 +31,7 @@ from crosstune.train.zero import leaves_zero_open, offset_to_share, shift_head
 from crosstune.trec import write_run
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, Trainer, TrainingArguments
+    from transformers import PreTrainedModel, Trainer
 
     from crosstune.train.batching import Cuts
     from crosstune.train.best import Best
@@ -135,7 +134,7 @@ def train(
     checkpoints = folder / "checkpoints"
     compares = (folder / "start").is_dir()
     rate = settings.learning_rate or (USUAL_RATE if compares or has_ranking_head(base) else FRESH_RATE)
-    arguments = _arguments(settings, rate, len(groups), bf16, seed, checkpoints, compares)
+    arguments = training_arguments(settings, rate, len(groups), bf16, seed, checkpoints, compares)
     doctor = Doctor(plan(settings, arguments), look_at(groups, data), folder)
     trainer = GroupTrainer(
         model=network,
@@ -241,52 +240,6 @@ def write_verdict(judge: DevJudge, logits: Run, of_base: float, folder: Path) ->
     trial, verdict = judge.verdict(logits, of_base)
     write_json(folder / "fusion.json", dataclasses.asdict(trial))
     return verdict
-
-
-def _arguments(
-    settings: TrainSettings,
-    rate: float,
-    groups: int,
-    bf16: bool,
-    seed: int,
-    checkpoints: Path,
-    eval_on_start: bool,
-) -> TrainingArguments:
-    from transformers import TrainingArguments
-
-    # Rounded up to whole intervals, so that the last step is evaluated as well.
-    every = math.ceil(settings.epochs * groups / settings.groups_per_step / settings.evaluations)
-    steps = every * settings.evaluations
-    return TrainingArguments(
-        output_dir=str(checkpoints),
-        max_steps=steps,
-        learning_rate=rate,
-        warmup_steps=math.ceil(settings.warmup * steps),
-        lr_scheduler_type="linear",
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
-        per_device_train_batch_size=settings.groups_per_step // settings.accumulate,
-        gradient_accumulation_steps=settings.accumulate,
-        optim="adamw_torch_fused",
-        bf16=bf16,
-        use_cpu=device() == "cpu",
-        eval_strategy="steps",
-        eval_steps=every,
-        eval_on_start=eval_on_start,
-        save_strategy="steps",
-        save_steps=every,
-        save_total_limit=2,
-        load_best_model_at_end=True,
-        metric_for_best_model=f"eval_{MEASURE}",
-        greater_is_better=True,
-        logging_steps=max(1, every // 10),
-        logging_nan_inf_filter=False,
-        report_to=[],
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        seed=seed,
-        data_seed=seed,
-    )
 
 
 @contextmanager

@@ -10,13 +10,13 @@ from pathlib import Path
 from crosstune.errors import InputError
 from crosstune.files import COMPRESSED, read_lines, sha256_file
 from crosstune.progress import progress, say
+from crosstune.serve.bulk.engines import open_engine
 from crosstune.serve.bulk.output import PartFile
 from crosstune.serve.bulk.pairs import DEFAULT_FIELDS, Fields, JsonlPairs, Pair, PairSource, ParquetPairs
 from crosstune.serve.bulk.runs import RunPairs
 from crosstune.serve.bulk.texts import texts_on_disk
 from crosstune.serve.manifest import MANIFEST
 from crosstune.serve.ranked import Score
-from crosstune.serve.reranker import Reranker
 
 SLICE_PAIRS = 512
 SLICE_CHARACTERS = 4_000_000
@@ -25,7 +25,8 @@ SLICE_CHARACTERS = 4_000_000
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """`queries` and `corpus` (BEIR's JSONL) for a TREC run alone, `fields` for the other files."""
+    """`queries` and `corpus` (BEIR's JSONL) for a TREC run alone, `fields` for the other files. `engine`:
+    `local` or `ray`, with `workers` processes; the output is the same."""
 
     export: Path
     pairs: Path
@@ -35,6 +36,8 @@ class ScoreRequest:
     fields: Fields = DEFAULT_FIELDS
     backend: str = "auto"
     overwrite: bool = False
+    engine: str = "local"
+    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,12 @@ def score_file(request: ScoreRequest) -> ScoreSummary:
     if out.exists() and not request.overwrite:
         raise InputError(f"{out}: is there already; --overwrite replaces it")
     out.parent.mkdir(parents=True, exist_ok=True)
-    reranker = Reranker(request.export, request.backend)
     with ExitStack() as stack:
+        engine = stack.enter_context(
+            open_engine(request.engine, request.export, request.backend, request.workers)
+        )
         source = _open_source(request, stack)
-        made_from = _made_from(request, reranker.backend)
+        made_from = _made_from(request, engine.backend)
         kept, append = stack.enter_context(PartFile(out).opened(made_from, source.whole))
         if kept:
             say(f"{out}: goes on after {kept} of {source.total} pairs")
@@ -73,8 +78,7 @@ def score_file(request: ScoreRequest) -> ScoreSummary:
         with progress("score, pairs", source.total - kept) as advance:
             waiting: list[tuple[Pair, Score]] = []
             place = kept
-            for part in _slices(source.pairs(kept)):
-                scores = reranker.score([(pair.query, pair.document) for pair in part])
+            for part, scores in engine.scored(_slices(source.pairs(kept))):
                 windowed += sum(score.window is not None for score in scores)
                 cut += sum(score.cut for score in scores)
                 waiting += zip((_without_texts(pair) for pair in part), scores, strict=True)

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from crosstune.serve.http import wire
 from crosstune.serve.http.gate import OPEN, Gate, refusal_response
 from crosstune.serve.http.keys import Keys
+from crosstune.serve.http.model import Source
 from crosstune.serve.http.refusal import Kind, Refusal
 from crosstune.serve.http.reload import Reloader
 from crosstune.serve.http.service import Service
@@ -46,14 +47,14 @@ DECLARED: tuple[Kind, ...] = (
 )
 
 
-def create_app(service: Service, folders: Mapping[str, Path], keys: Keys | None) -> ASGIApp:
-    """`folders`: the export folder of each model, looked at for hot reload."""
+def create_app(service: Service, models: Mapping[str, Source], keys: Keys | None) -> ASGIApp:
+    """`models`: where each comes from, looked at for hot reload."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         tasks = [
             asyncio.create_task(service.batcher.run()),
-            asyncio.create_task(Reloader(service, dict(folders), keys).run()),
+            asyncio.create_task(Reloader(service, models, keys).run()),
         ]
         try:
             yield

@@ -1,9 +1,10 @@
 """Batches across requests: the one that is due first goes first, and the engine has one batch at a time.
 
-A request is due at its arrival plus `PATIENCE` times the time of its own work. So one of two documents
-overtakes the thousand of the one before it; and since nothing that arrives after that moment overtakes the
-large one, and no more than `queue_seconds` of work is in the house then, it ends within `queue_seconds` of
-it. (Fair shares alone give no such bound: under overload there is always another small request.)
+A request is due at its arrival plus `PATIENCE` times the time of its own work, at most `queue_seconds`. So
+one of two documents overtakes the thousand of the one before it; and since nothing that arrives after that
+moment overtakes the large one, and no more than `queue_seconds` of work is in the house then, it ends within
+twice `queue_seconds` of its arrival, as long as the machine keeps its speed. (Fair shares alone give no such
+bound: under overload there is always another small request.)
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from crosstune.serve.ranked import Score
 PATIENCE = 2.0
 SMALL_BATCH = 1024
 """Tokens below which a batch says little about the speed of a full one."""
-SMOOTHING = 0.2
+PACE_SECONDS = 5.0
+"""Of work after which a measured speed counts for a third (1 / e)."""
 STUCK_SECONDS = 60.0
 
 Pair = tuple[str, str]
@@ -36,9 +38,24 @@ Pair = tuple[str, str]
 
 @dataclass(eq=False)
 class Ticket:
-    """A place in the queue. `seconds`: the engine's time that is still owed to it, estimated."""
+    """A place in the queue. `seconds`: the engine's time that is still owed to it, estimated; `admitted`:
+    when it was given."""
 
     seconds: float
+    admitted: float = field(default_factory=time.perf_counter)
+
+
+@dataclass
+class Pace:
+    """Tokens over seconds, both fading: what a second of work gave lately, whatever the batches' sizes."""
+
+    tokens: float
+    seconds: float = 1.0
+
+    def add(self, tokens: int, seconds: float) -> None:
+        kept = math.exp(-seconds / PACE_SECONDS)
+        self.tokens = self.tokens * kept + tokens
+        self.seconds = self.seconds * kept + seconds
 
 
 @dataclass(eq=False)
@@ -89,9 +106,10 @@ class Batcher:
         self._queue: list[tuple[int, float, int, Job]] = []
         self._tickets: set[Ticket] = set()
         self._numbers = itertools.count()
-        self._rates: dict[str, float] = {}
+        self._paces: dict[str, Pace] = {}
         self._work = asyncio.Event()
         self._batch_began: float | None = None
+        self._busy_since = 0.0
         self._ended = False
 
     @property
@@ -106,12 +124,13 @@ class Batcher:
         return self._ended or (began is not None and time.perf_counter() - began > STUCK_SECONDS)
 
     def rate(self, engine: Engine) -> float:
-        """Tokens a second."""
-        return self._rates.get(engine.name, engine.rate)
+        """Tokens a second, with all that lies between two batches."""
+        pace = self._paces.get(engine.name)
+        return engine.rate if pace is None else pace.tokens / pace.seconds
 
     def forget(self, name: str) -> None:
         """The speed of a model whose folder was replaced."""
-        self._rates.pop(name, None)
+        self._paces.pop(name, None)
 
     def check(self, seconds: float = 0.0) -> None:
         """Raises `Refusal` when that much more work would let the queue grow beyond its limit. An empty
@@ -147,7 +166,7 @@ class Batcher:
         future: asyncio.Future[list[Score]] = asyncio.get_running_loop().create_future()
         job = Job(ticket, engine, pairs, lengths, order, future)
         ticket.seconds = sum(lengths) / self.rate(engine)
-        job.due = job.submitted + PATIENCE * ticket.seconds
+        job.due = ticket.admitted + min(PATIENCE * ticket.seconds, self._options.queue_seconds)
         self._push(priority, job)
         self._work.set()
         scores = await future
@@ -161,6 +180,7 @@ class Batcher:
                 await self._work.wait()
                 self._work.clear()
                 await asyncio.sleep(self._options.gather_seconds)
+                self._busy_since = time.perf_counter()
                 while batch := self._next_batch():
                     await self._score(batch)
         finally:
@@ -206,6 +226,7 @@ class Batcher:
                 self._thread, engine.reranker.score, pairs
             )
         except Exception as error:
+            self._busy_since = time.perf_counter()
             await self._failed(batch, error)
             return
         finally:
@@ -225,9 +246,11 @@ class Batcher:
             future.set_exception(Refusal("backend", "the engine failed on this request"))
 
     def _measure(self, engine: Engine, tokens: int, requests: int, seconds: float) -> None:
+        now = time.perf_counter()
         if tokens >= SMALL_BATCH:
-            before = self.rate(engine)
-            self._rates[engine.name] = before + SMOOTHING * (tokens / max(seconds, 1e-6) - before)
+            pace = self._paces.setdefault(engine.name, Pace(engine.rate))
+            pace.add(tokens, max(now - self._busy_since, 1e-6))
+        self._busy_since = now
         self._metrics.batch(engine.name, tokens, requests, seconds)
 
     def _hand_out(self, batch: list[tuple[Job, list[int]]], scores: Iterator[Score]) -> None:

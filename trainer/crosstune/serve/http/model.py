@@ -24,6 +24,15 @@ Signature = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where a model comes from, also when another export takes its folder's place. `backend`: a format, or
+    `auto`."""
+
+    folder: Path
+    backend: str = "auto"
+
+
+@dataclass(frozen=True)
 class Engine:
     """A loaded model. `special`: ids of a pair that are no text's; `rate`: tokens a second, measured on the
     warm-up; `facts`: what `/info` shows."""
@@ -66,6 +75,23 @@ def named_exports(words: Sequence[str]) -> dict[str, Path]:
     return exports
 
 
+def sources(exports: Sequence[str], backends: Sequence[str]) -> dict[str, Source]:
+    """`named_exports`, each with its backend: `NAME=FORMAT` for one model, `FORMAT` for the others.
+
+    Raises `InputError` as `named_exports`, for a model that is not there and for two backends of one.
+    """
+    folders = named_exports(exports)
+    chosen: dict[str, str] = {}
+    for word in backends:
+        name, equals, backend = word.rpartition("=")
+        if equals and name not in folders:
+            raise InputError(f"--backend {word}: no such model; the models are {', '.join(folders)}")
+        if name in chosen:
+            raise InputError(f"--backend {word}: {name or 'all models'} has a backend already; leave one out")
+        chosen[name] = backend
+    return {name: Source(path, chosen.get(name, chosen.get("", "auto"))) for name, path in folders.items()}
+
+
 def signature(folder: Path) -> Signature | None:
     """Changes when another export takes the folder's place; None while there is none."""
     try:
@@ -75,9 +101,9 @@ def signature(folder: Path) -> Signature | None:
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
-def load(name: str, folder: Path) -> Engine:
-    """Loads the folder, and serves it only when it is whole, was exported with a parity check that held,
-    and scores a few pairs to the same finite numbers twice, alone and together.
+def load(name: str, folder: Path, backend: str = "auto") -> Engine:
+    """Loads the folder's format `backend`, and serves it only when it is whole, was exported with a parity
+    check that held, and scores a few pairs to the same finite numbers twice, alone and together.
 
     Raises `InputError`. Blocks for the time of the loading: call it in a thread.
     """
@@ -89,7 +115,7 @@ def load(name: str, folder: Path) -> Engine:
             f"{folder / MANIFEST}: has no parity result, so nothing says that this export equals the trained "
             "model; export it again"
         )
-    reranker = Reranker(folder)
+    reranker = Reranker(folder, backend)
     encoder = PairEncoder.from_folder(folder, manifest.rule)
     rate = _check(folder, reranker, encoder)
     if seen is None or signature(folder) != seen:
@@ -97,6 +123,7 @@ def load(name: str, folder: Path) -> Engine:
     scale = manifest.scales.get("logit")  # no wire format has a field for the first stage's scores
     facts = {
         "name": name,
+        "backend": reranker.backend,
         "base_model": values.get("base_model"),
         "max_tokens": manifest.rule.max_tokens,
         "max_query_tokens": manifest.rule.max_query_tokens,

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
+from collections.abc import Mapping
 
 from crosstune.errors import InputError
 from crosstune.serve.http.keys import Keys
 from crosstune.serve.http.logs import log, log_error
-from crosstune.serve.http.model import Signature, load, signature
+from crosstune.serve.http.model import Signature, Source, load, signature
 from crosstune.serve.http.service import Service
 
 AGAIN_SECONDS = 10.0
@@ -20,9 +20,9 @@ AGAIN_SECONDS = 10.0
 class Reloader:
     """Looks at the export folders and the key file every `reload_seconds`."""
 
-    def __init__(self, service: Service, folders: dict[str, Path], keys: Keys | None) -> None:
+    def __init__(self, service: Service, models: Mapping[str, Source], keys: Keys | None) -> None:
         self._service = service
-        self._folders = folders
+        self._models = models
         self._keys = keys
         self._refused: dict[str, tuple[Signature, float]] = {}
 
@@ -30,19 +30,21 @@ class Reloader:
         """Until it is cancelled."""
         while True:
             await asyncio.sleep(self._service.options.reload_seconds)
-            for name, folder in self._folders.items():
-                await self._look(name, folder)
+            for name, source in self._models.items():
+                await self._look(name, source)
             self._refresh_keys()
 
-    async def _look(self, name: str, folder: Path) -> None:
-        seen = signature(folder)
+    async def _look(self, name: str, source: Source) -> None:
+        seen = signature(source.folder)
         if seen is None or seen == self._service.engines[name].signature:
             return  # a folder that is gone for a moment is being replaced
         before = self._refused.get(name)
         if before is not None and before[0] == seen and time.monotonic() - before[1] < AGAIN_SECONDS:
             return
         try:
-            engine = await asyncio.get_running_loop().run_in_executor(None, load, name, folder)
+            engine = await asyncio.get_running_loop().run_in_executor(
+                None, load, name, source.folder, source.backend
+            )
         except Exception as error:
             self._refuse(name, seen, error)
             return

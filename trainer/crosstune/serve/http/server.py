@@ -16,31 +16,32 @@ from crosstune.errors import InputError
 from crosstune.serve.http.app import create_app
 from crosstune.serve.http.keys import Keys
 from crosstune.serve.http.logs import log, take_over_library_logs
-from crosstune.serve.http.model import load, named_exports
+from crosstune.serve.http.model import load, sources
 from crosstune.serve.http.options import Options
 from crosstune.serve.http.protocol import HEAD_BYTES, guarded_protocol
 from crosstune.serve.http.service import Service
 from crosstune.serve.http.wire import STYLES
 
 
-def serve(exports: Sequence[str], options: Options) -> None:
+def serve(exports: Sequence[str], backends: Sequence[str], options: Options) -> None:
     """Blocks until SIGTERM, after which it returns, or SIGINT, after which it raises KeyboardInterrupt.
 
-    Raises `InputError` for a folder, key file or address that cannot be used.
+    `exports`, `backends`: as `model.sources` takes them. Raises `InputError` for a folder, key file or
+    address that cannot be used.
     """
     if options.style is not None and options.style not in STYLES:
         raise InputError(f"--style {options.style}: no such wire format; one of {', '.join(STYLES)}")
-    folders = named_exports(exports)
+    models = sources(exports, backends)
     keys = Keys(options.keys) if options.keys else None
     take_over_library_logs()
     started = time.perf_counter()
-    service = Service({name: load(name, folder) for name, folder in folders.items()}, options)
+    service = Service({name: load(name, of.folder, of.backend) for name, of in models.items()}, options)
     listener = _listen(options)
     host = listener.getsockname()[0]
     if keys is None and not host.startswith("127."):
         log("no keys: whoever reaches this address may use it; give --keys FILE", host=host)
     config = uvicorn.Config(
-        create_app(service, folders, keys),
+        create_app(service, models, keys),
         http=guarded_protocol(options.read_seconds),
         ws="none",
         lifespan="on",

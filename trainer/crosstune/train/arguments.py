@@ -1,0 +1,62 @@
+"""From a recipe's settings to those of `transformers.Trainer`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crosstune.device import device
+from crosstune.train.config import TrainSettings
+from crosstune.train.fusion import MEASURE
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
+
+def training_arguments(
+    settings: TrainSettings,
+    rate: float,
+    groups: int,
+    bf16: bool,
+    seed: int,
+    checkpoints: Path,
+    eval_on_start: bool,
+) -> TrainingArguments:
+    """How `transformers.Trainer` is to train. `rate`: the highest; `groups`: of an epoch; `eval_on_start`:
+    whether dev is asked before the first step."""
+    from transformers import TrainingArguments
+
+    # Rounded up to whole intervals, so that the last step is evaluated as well.
+    every = math.ceil(settings.epochs * groups / settings.groups_per_step / settings.evaluations)
+    steps = every * settings.evaluations
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        max_steps=steps,
+        learning_rate=rate,
+        warmup_steps=math.ceil(settings.warmup * steps),
+        lr_scheduler_type="linear",
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        per_device_train_batch_size=settings.groups_per_step // settings.accumulate,
+        gradient_accumulation_steps=settings.accumulate,
+        optim="adamw_torch_fused",
+        bf16=bf16,
+        use_cpu=device() == "cpu",
+        eval_strategy="steps",
+        eval_steps=every,
+        eval_on_start=eval_on_start,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model=f"eval_{MEASURE}",
+        greater_is_better=True,
+        logging_steps=max(1, every // 10),
+        logging_nan_inf_filter=False,
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        seed=seed,
+        data_seed=seed,
+    )
