@@ -12,6 +12,7 @@ from typing import Any
 
 from crosstune.assessment import chosen_measures
 from crosstune.cache import cache_folder
+from crosstune.endpoints.load import Load
 from crosstune.errors import InputError, MissingExtra
 from crosstune.evaluate.assess import CEILING, DEPTHS, FIRST_STAGE, Question, assess, notes
 from crosstune.evaluate.folder import check_writable, write_evaluation
@@ -22,7 +23,7 @@ from crosstune.progress import say
 from crosstune.records import Qrels, Run
 from crosstune.rerankers.libraries import Library, open_library
 from crosstune.rerankers.rerank import Job, Reranked, rerank_by_library, with_rest
-from crosstune.rerankers.settings import EndpointSettings, Load
+from crosstune.rerankers.settings import EndpointSettings
 from crosstune.rerankers.usage import Usage, usage
 from crosstune.serve.bulk.texts import Texts, texts_on_disk
 from crosstune.trec import read_qrels, read_run_file, read_run_lines, write_run

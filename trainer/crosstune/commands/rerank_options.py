@@ -13,7 +13,8 @@ import typer
 
 if TYPE_CHECKING:
     from crosstune.benchmark import Request
-    from crosstune.rerankers.settings import EndpointSettings, Load
+    from crosstune.endpoints.load import Load
+    from crosstune.rerankers.settings import EndpointSettings
 
 PANEL = "Endpoints and other rerankers"
 EACH = "One for all endpoints, or one each."
@@ -150,7 +151,7 @@ def benchmark_request(run: Path, given: Mapping[str, Any], seed: int, resamples:
 
 def _load(given: Mapping[str, Any]) -> Load:
     """The words of the command line over the defaults."""
-    from crosstune.rerankers.settings import Load
+    from crosstune.endpoints.load import Load
 
     names = {
         "concurrency": "--concurrency", "per_minute": "--requests-per-minute",
@@ -181,9 +182,10 @@ def endpoint_settings(
 
 
 def _endpoint(word: str, documents: int | None, own: Mapping[str, Any]) -> EndpointSettings:
+    from crosstune.endpoints.address import shown
     from crosstune.errors import InputError
     from crosstune.rerankers.settings import EndpointSettings
-    from crosstune.rerankers.styles import STYLES, address, shown
+    from crosstune.rerankers.styles import STYLES, address
 
     name, url = _named(word)
     style = STYLES.get(own["--style"])
