@@ -16,6 +16,7 @@ from crosstune.commands import (
     evaluate,
     gate,
     inspect,
+    label,
     merge,
     parity,
     plan,
@@ -26,6 +27,7 @@ from crosstune.commands import (
     score,
     serve,
     sweep,
+    synthesize,
 )
 from crosstune.errors import CrosstuneError, InputError, MissingExtra
 from crosstune.progress import say
@@ -56,6 +58,8 @@ for _command in (
     merge,
     doctor,
     convert,
+    synthesize,
+    label,
     evaluate,
     report,
     compare,
