@@ -36,8 +36,8 @@ class Chat:
 
 
 @contextmanager
-def chat_service(folder: Path, **behaviour: float) -> Iterator[Chat]:
-    """`slow_from`: from this request on, counted from 1, an answer takes a minute."""
+def chat_service(folder: Path, **behaviour: int) -> Iterator[Chat]:
+    """`slow_from`: from this request on, counted from 1, an answer takes a minute; `port`: to listen on."""
     log = folder / "requests.jsonl"
     log.touch()
     process = subprocess.Popen(
@@ -60,9 +60,7 @@ def completion(text: str, prompt: str = "", **more: Any) -> dict[str, Any]:
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
-        "choices": [
-            {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-        ],
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": len(prompt.split()), "completion_tokens": len(text.split())},
         **more,
     }
@@ -98,7 +96,7 @@ def main() -> None:
         (message,) = body["messages"]
         return JSONResponse(completion(said(message["content"]), message["content"]))
 
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error")
+    config = uvicorn.Config(app, host="127.0.0.1", port=int(behaviour.get("port", 0)), log_level="error")
     server = uvicorn.Server(config)
     socket = config.bind_socket()
     print(socket.getsockname()[1], flush=True)

@@ -19,6 +19,7 @@ from crosstune.evaluate.folder import check_writable, write_evaluation
 from crosstune.evaluate.ids import check_shared
 from crosstune.evaluate.measures import in_order
 from crosstune.files import find_file
+from crosstune.label_sources import warn_generated
 from crosstune.progress import say
 from crosstune.records import Qrels, Run
 from crosstune.rerankers.libraries import Library, open_library
@@ -78,6 +79,7 @@ def benchmark(request: Request) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="crosstune-") as scratch:
         files = _files(request, Path(scratch))
         qrels = read_qrels(files.qrels)
+        warn_generated(files.qrels)
         check_shared(qrels, file.run, str(files.qrels), str(request.run), {})
         candidates = {query_id: file.run[query_id] for query_id in qrels if query_id in file.run}
         with _jobs(request, files, candidates, Path(scratch)) as jobs:

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from crosstune.data.convert import convert, source_digest
-from crosstune.data.label_sources import HUMAN, count_sources, folder_sources
 from crosstune.data.readers import FORMATS, Source, parse_source
 from crosstune.data.readers.beir import read_corpus, read_qrels, read_queries
 from crosstune.data.readers.records import Passage, Query
@@ -17,6 +16,7 @@ from crosstune.data.splits import SplitRule
 from crosstune.data.stdlib import StdlibMode, build_stdlib
 from crosstune.errors import InputError
 from crosstune.files import find_file, sha256_folder
+from crosstune.label_sources import HUMAN, count_sources, folder_sources
 from crosstune.records import SPLITS, Collection, Qrels, Split
 
 LONG_DOCUMENT_CHARACTERS = 1_000_000

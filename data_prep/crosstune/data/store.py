@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from crosstune.data.label_sources import HUMAN, LabelSource
 from crosstune.data.readers.ids import content_id
 from crosstune.data.readers.records import Candidate, Example, IdGroup, Judgement, Passage, Query, Record
 from crosstune.errors import InputError
+from crosstune.label_sources import HUMAN, LabelSource
 
 _TABLES = """
 PRAGMA journal_mode = OFF;

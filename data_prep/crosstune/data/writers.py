@@ -9,11 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from crosstune.data.label_sources import SOURCES_FILE, LabelSource, source_lines
 from crosstune.data.schema import COLLECTION_FILE, COLLECTION_VERSION, GROUPS_FILE, GROUPS_VERSION
 from crosstune.data.store import Store
 from crosstune.errors import InputError
 from crosstune.files import write_json, write_jsonl
+from crosstune.label_sources import SOURCES_FILE, LabelSource, source_lines
 from crosstune.records import SPLITS, Group
 
 CANDIDATES = "candidates"

@@ -5,7 +5,6 @@ Cohen 1960, "A coefficient of agreement for nominal scales", and 1968 for the we
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 1000
+Grades = NDArray[np.int_]
 Pair = tuple[str, str]
 """Query id and document id."""
 
@@ -54,16 +54,17 @@ def agreement(
     counts = Counter(f"{a}/{b}" for a, b in zip(theirs.tolist(), its.tolist(), strict=True))
     kappa = interval = weighted = weighted_interval = why = None
     if len(set((theirs > 0).tolist())) < 2:
-        what = (
-            f"people call all of them {'relevant' if theirs[0] > 0 else 'not relevant'}" if pairs else "none"
+        one = "relevant" if pairs and theirs[0] > 0 else "not relevant"
+        why = (
+            f"no kappa: people call all {len(pairs)} pairs {one}" if pairs else "no kappa: no pair to compare"
         )
-        why = f"no kappa: of {len(pairs)} pairs to compare {what}"
     else:
-        kappa = _kappa(theirs > 0, its > 0, None, None)
-        interval = _interval(theirs > 0, its > 0, query, queries, seed, None)
+        yes, its_yes = (theirs > 0).astype(int), (its > 0).astype(int)
+        kappa = _kappa(yes, its_yes, None)
+        interval = _interval(yes, its_yes, query, seed, None)
         if len(set(theirs.tolist())) > 2:
-            weighted = _kappa(theirs, its, None, "quadratic")
-            weighted_interval = _interval(theirs, its, query, queries, seed, "quadratic")
+            weighted = _kappa(theirs, its, "quadratic")
+            weighted_interval = _interval(theirs, its, query, seed, "quadratic")
         why = "no interval: the pairs are of one query" if queries < 2 else None
     return Agreement(
         pairs=len(pairs),
@@ -80,38 +81,41 @@ def agreement(
     )
 
 
-def _kappa(
-    theirs: NDArray[np.generic],
-    its: NDArray[np.generic],
-    times: NDArray[np.generic] | None,
-    weights: str | None,
-) -> float:
-    """Not a number where chance alone would agree on all."""
+def _kappa(theirs: Grades, its: Grades, weights: str | None) -> float:
     from sklearn.metrics import cohen_kappa_score
 
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        return float(cohen_kappa_score(theirs, its, weights=weights, sample_weight=times))
+    return float(cohen_kappa_score(theirs, its, weights=weights))
 
 
 def _interval(
-    theirs: NDArray[np.generic],
-    its: NDArray[np.generic],
-    query: NDArray[np.generic],
-    queries: int,
-    seed: int,
-    weights: str | None,
+    theirs: Grades, its: Grades, query: Grades, seed: int, weights: str | None
 ) -> tuple[float, float] | None:
-    """Percentiles over resamples of whole queries, since the pairs of one query are not independent."""
+    """Percentiles over resamples of whole queries, since the pairs of one query are not independent. A
+    resample without both kinds of grades has no kappa and is passed over."""
+    queries = int(query.max()) + 1
     if queries < 2:
         return None
-    draw = np.random.default_rng(seed)
-    values = []
-    for _ in range(RESAMPLES):
-        times = np.bincount(draw.integers(queries, size=queries), minlength=queries)[query]
-        values.append(_kappa(theirs[times > 0], its[times > 0], times[times > 0], weights))
+    size = int(max(theirs.max(), its.max())) + 1
+    tables = np.zeros((queries, size, size))
+    np.add.at(tables, (query, theirs, its), 1)
+    drawn = np.random.default_rng(seed).integers(queries, size=(RESAMPLES, queries))
+    values = kappas(np.stack([tables[row].sum(axis=0) for row in drawn]), weights)
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
+
+
+def kappas(tables: NDArray[np.float64], weights: str | None) -> NDArray[np.float64]:
+    """Of each table of counts, `[tables, grades, grades]`: 1 - seen / expected, both summed by how much two
+    grades differ (1, or the difference's square). sklearn takes 6 s for what this does in milliseconds."""
+    grades = np.arange(tables.shape[1])
+    differ = np.subtract.outer(grades, grades).astype(float) ** 2
+    if weights is None:
+        differ = (differ > 0).astype(float)
+    rows, columns = tables.sum(axis=2), tables.sum(axis=1)
+    expected = np.einsum("ti,tj,ij->t", rows, columns, differ) / tables.sum(axis=(1, 2))
+    seen = (tables * differ).sum(axis=(1, 2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(expected > 0, 1 - seen / expected, np.nan)
 
 
 def lines(found: Agreement) -> list[str]:

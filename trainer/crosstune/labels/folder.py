@@ -13,7 +13,13 @@ from typing import Any
 
 from crosstune.data import prepare_collection, read_collection
 from crosstune.data.convert import check_target
-from crosstune.data.label_sources import (
+from crosstune.data.readers.beir import read_qrels
+from crosstune.data.readers.records import Judgement
+from crosstune.data.schema import COLLECTION_FILE, COLLECTION_VERSION, COMPANIONS
+from crosstune.data.writers import CANDIDATES
+from crosstune.errors import InputError
+from crosstune.files import find_file, read_json, read_jsonl, staged_folder, write_json, write_jsonl
+from crosstune.label_sources import (
     GENERATED,
     HUMAN,
     SOURCES_FILE,
@@ -21,12 +27,6 @@ from crosstune.data.label_sources import (
     folder_sources,
     source_lines,
 )
-from crosstune.data.readers.beir import read_qrels
-from crosstune.data.readers.records import Judgement
-from crosstune.data.schema import COLLECTION_FILE, COLLECTION_VERSION, COMPANIONS
-from crosstune.data.writers import CANDIDATES
-from crosstune.errors import InputError
-from crosstune.files import find_file, read_json, read_jsonl, staged_folder, write_json, write_jsonl
 from crosstune.records import SPLITS, Collection, Split
 
 
@@ -131,12 +131,12 @@ def _query_rows(source: Path, queries: Sequence[NewQuery]) -> Iterator[dict[str,
     path = find_file(source / "queries.jsonl")
     if path.is_file():
         for _, row in read_jsonl(path):
-            yield {"source": HUMAN} | row
+            yield row | {"source": row.get("source", HUMAN)}
     for query in queries:
         yield {
-            "source": GENERATED,
             "_id": query.query_id,
             "text": query.text,
+            "source": GENERATED,
             "generator": query.generator,
         }
 

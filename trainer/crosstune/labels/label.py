@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from crosstune.data import FirstStageSettings, check_searchable
-from crosstune.data.label_sources import GENERATED
+from crosstune.data import FirstStageSettings
 from crosstune.errors import CheckFailed, InputError
+from crosstune.label_sources import GENERATED
 from crosstune.labels.agreement import Agreement, agreement, lines
 from crosstune.labels.folder import Labelled, NewLabel, counts_line, shown_counts, write_labelled
 from crosstune.labels.graders import Grader, Pair, Verdict
 from crosstune.labels.pairs import (
+    Candidates,
     as_pairs,
     assumed_pairs,
     candidates_of,
@@ -73,22 +74,14 @@ def label(
     Raises `InputError` for what cannot be asked, and `CheckFailed` for an agreement below `least_kappa` and
     when no candidate got a grade; nothing is written then, and answers are kept for the next call.
     """
-    run = read_candidates(choices.run)
-    if run is None:
-        check_searchable(choices.first_stage)
+    found = _candidates(source, choices) if out is not None else None
     compared = _compare(source, grader, examples, choices)
     for line in lines(compared):
         say(line)
     _check(compared, choices.least_kappa)
-    if out is None:
+    if out is None or found is None:
         return Labelling(None, grader.generator, compared, {}, {}, {}, grader.spent())
-    queries = label_queries(source, choices.split, run, choices.queries, choices.seed)
-    found = pairs_to_label(source, candidates_of(source, queries, run, choices.first_stage), choices.depth)
-    say(f"{choices.split}: {len(queries)} queries; {shown_counts(found.counts)}; {len(found.pairs)} to grade")
-    if not found.pairs:
-        raise InputError(
-            f"nothing to label: all candidates are judged or cannot be ({shown_counts(found.counts)})"
-        )
+    say(f"{choices.split}: {shown_counts(found.counts)}; {len(found.pairs)} to grade")
     # In an order by chance, so that a limit leaves a fair sample of the pairs.
     pairs = random.Random(choices.seed).sample(found.pairs, len(found.pairs))
     verdicts = grader.grade(pairs)
@@ -108,6 +101,17 @@ def label(
     say(f"{shown_counts(counts)}; grades: {shown_counts(grades)}")
     say(counts_line(written))
     return Labelling(str(out), grader.generator, compared, dict(counts), grades, written, grader.spent())
+
+
+def _candidates(source: Labelled, choices: Choices) -> Candidates:
+    """What there is to grade. Raises `InputError`, before anything is asked, where there is nothing."""
+    run = read_candidates(choices.run)
+    queries = label_queries(source, choices.split, run, choices.queries, choices.seed)
+    found = pairs_to_label(source, candidates_of(source, queries, run, choices.first_stage), choices.depth)
+    if not found.pairs:
+        counted = shown_counts(found.counts)
+        raise InputError(f"nothing to label: all candidates are judged or cannot be ({counted})")
+    return found
 
 
 def _compare(source: Labelled, grader: Grader, examples: list[Example], choices: Choices) -> Agreement:

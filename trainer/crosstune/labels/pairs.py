@@ -59,7 +59,7 @@ def pairs_to_label(source: Labelled, candidates: Run, depth: int) -> Candidates:
     """The best `depth` candidates of each query that no split has judged."""
     collection = source.collection
     pairs = []
-    counts = Counter(candidates=0, judged=0, unknown_documents=0, empty=0)
+    counts = Counter(queries=len(candidates), candidates=0, judged=0, unknown_documents=0, empty=0)
     for query_id, scores in candidates.items():
         judged = {d for qrels in collection.qrels.values() for d in qrels.get(query_id, {})}
         for doc_id in ranking(scores)[:depth]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from crosstune.labels.chat import ChatAnswer, ChatSettings
 
@@ -36,6 +36,7 @@ class Spending:
     input_tokens: int = 0
     output_tokens: int = 0
     estimated: int = 0
+    _counted: set[str] = field(default_factory=set)
     _waiting: int = 0
     _waiting_input: int = 0
 
@@ -64,6 +65,10 @@ class Spending:
         self._waiting_input -= _estimate(prompt)
 
     def add(self, prompt: str, answer: ChatAnswer) -> None:
+        """Sums up an answer; once, however often its prompt is asked for."""
+        if prompt in self._counted:
+            return
+        self._counted.add(prompt)
         self.requests += 1
         self.kept += answer.kept
         self.failures += answer.failures

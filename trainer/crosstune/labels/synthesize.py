@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from crosstune.data import FirstStageSettings, SplitRule, check_searchable
-from crosstune.data.label_sources import GENERATED
 from crosstune.data.readers.ids import content_id
 from crosstune.data.readers.records import Judgement, Query
 from crosstune.data.splits import divide
 from crosstune.data.store import Store
 from crosstune.errors import CheckFailed, InputError
+from crosstune.label_sources import GENERATED
 from crosstune.labels.filters import REASONS, Draft, ask_teacher, drop_known, round_trip
 from crosstune.labels.folder import (
     Labelled,
@@ -26,7 +26,7 @@ from crosstune.labels.folder import (
     write_labelled,
 )
 from crosstune.labels.passages import choose_passages
-from crosstune.labels.teacher import open_teacher
+from crosstune.labels.teacher import check_teacher, open_teacher
 from crosstune.labels.writers import ChatWriter, Seq2SeqWriter, Written, settings_of
 from crosstune.progress import say
 from crosstune.records import SPLITS, Split
@@ -74,6 +74,8 @@ def synthesize(
     collection = source.collection
     if choices.round_trip:
         check_searchable(choices.first_stage)
+    if choices.teacher is not None:
+        check_teacher(choices.teacher, "--teacher")
     chosen = choose_passages(source, choices.passages, choices.seed, evaluation=choices.evaluation_passages)
     if not chosen.doc_ids:
         raise InputError(f"{source.path}: no passage to write queries for ({shown_counts(chosen.left_out)})")

@@ -10,6 +10,13 @@ from crosstune.data.first_stages.cache import cache_folder
 MAX_TOKENS, MAX_QUERY_TOKENS = 512, 64
 
 
+def check_teacher(spec: str, key: str) -> None:
+    """Raises `InputError` before anything is paid for a model that is missing or has no ranking head."""
+    from crosstune.train.mining_teacher import resolve_teacher
+
+    resolve_teacher(spec, key)
+
+
 @contextmanager
 def open_teacher(
     spec: str, seed: int, key: str

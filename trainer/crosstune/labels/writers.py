@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from crosstune.data.first_stages.cache import cache_folder
+from crosstune.endpoints.address import shown
 from crosstune.endpoints.answers import excerpt
 from crosstune.endpoints.load import Load
 from crosstune.errors import CheckFailed, MissingExtra
@@ -84,11 +85,11 @@ class ChatWriter:
         from crosstune.labels.parse import queries_of
 
         Prompt, ask_all = chat_client()  # noqa: N806
-        shown = {doc_id: shorten(text, self.characters) for doc_id, text in passages}
+        texts = {doc_id: shorten(text, self.characters) for doc_id, text in passages}
         common = {"count": self.queries, "examples": self.examples}
         prompts = {
             doc_id: Prompt(f"passage {doc_id!r}", self.template.fill({**common, "passage": text}))
-            for doc_id, (text, _) in shown.items()
+            for doc_id, (text, _) in texts.items()
         }
         spending = Spending(self.settings, self.limits)
         asked = ask_all(
@@ -96,7 +97,7 @@ class ChatWriter:
             f"{self.settings.model}, passages",
         )  # fmt: skip
         queries: dict[str, list[str]] = {}
-        counts = Counter(cut=sum(cut for _, cut in shown.values()))
+        counts = Counter(cut=sum(cut for _, cut in texts.values()))
         last = ""
         for doc_id, prompt in prompts.items():
             answer = asked.answers.get(prompt.text)
@@ -158,4 +159,5 @@ def settings_of(writer: Seq2SeqWriter | ChatWriter) -> dict[str, Any]:
         return {"seq2seq": asdict(writer.settings)}
     chat = asdict(writer.settings)
     del chat["key"]
+    chat["url"] = shown(chat["url"])
     return {"chat": chat | {"queries": writer.queries, "passage_characters": writer.characters}}

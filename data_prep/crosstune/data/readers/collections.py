@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from crosstune.data.label_sources import SOURCES_FILE, read_sources
 from crosstune.data.readers import beir, msmarco, trec
 from crosstune.data.readers.records import Record, split_named
 from crosstune.data.readers.treccar import read_car_outlines, read_car_paragraphs
 from crosstune.errors import InputError
+from crosstune.label_sources import SOURCES_FILE, read_sources
 from crosstune.records import Split
 
 Family = Literal["beir", "msmarco", "trec"]

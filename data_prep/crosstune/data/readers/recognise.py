@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from crosstune.data.label_sources import SOURCES_FILE, is_sources
 from crosstune.data.readers.collections import ROLES, CollectionFiles, family_of
 from crosstune.data.readers.hub import open_groups, open_hub, open_saved
 from crosstune.data.readers.irds import IrDatasets
@@ -19,6 +18,7 @@ from crosstune.data.readers.triples import TripleFiles
 from crosstune.data.schema import COLLECTION_FILE, COLLECTION_VERSION, COMPANIONS, check_folder
 from crosstune.errors import InputError
 from crosstune.files import COMPRESSED, read_lines
+from crosstune.label_sources import SOURCES_FILE, is_sources
 
 FAMILIES = ("beir", "msmarco", "trec")
 FORMATS = (*FAMILIES, "triples", *NAMES, "datasets", "groups", "ir_datasets")

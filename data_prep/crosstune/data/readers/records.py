@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from crosstune.data.label_sources import LabelSource
+from crosstune.label_sources import LabelSource
 from crosstune.records import Split
 
 

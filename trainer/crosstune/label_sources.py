@@ -9,6 +9,7 @@ from pathlib import Path
 
 from crosstune.errors import InputError
 from crosstune.files import find_file, read_lines
+from crosstune.progress import say
 from crosstune.records import SPLITS, Qrels, Split
 
 SOURCES_FILE = "sources.tsv"
@@ -80,3 +81,19 @@ def count_sources(sources: Iterable[LabelSource], qrels: Mapping[Split, Qrels]) 
         elif row.source != HUMAN:
             counts[f"{row.split}_judgements_generated"] += 1
     return dict(counts)
+
+
+def warn_generated(qrels: Path) -> None:
+    """Says so where `sources.tsv` beside these judgements names some of them."""
+    split = qrels.name.partition(".")[0]
+    rows = folder_sources(qrels.parent.parent) if qrels.parent.name == "qrels" else []
+    count = sum(row.split == split and row.source != HUMAN for row in rows)
+    if count:
+        say(generated_warning(count, str(qrels)))
+
+
+def generated_warning(count: int, where: str) -> str:
+    return (
+        f"warning: {count} judgements of {where} are generated: the figures say how far this agrees with a "
+        "model, not with people"
+    )
