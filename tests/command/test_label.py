@@ -36,12 +36,11 @@ def _texts(path: Path) -> dict[str, str]:
     return {row["_id"]: row["text"] for row in map(json.loads, path.read_text().splitlines())}
 
 
-def test_grades_of_an_endpoint(tmp_path: Path, collection: Path, chat: Chat, crosstune: Crosstune) -> None:
-    done = crosstune(
-        *_words(chat.url, "--out", "labelled", "--depth", 4, "--assume-unjudged", "--examples", 2)
-    )
-    assert done.code == 0, done.err
-    told, out = json.loads(done.out), tmp_path / "labelled"
+def test_grades_of_an_endpoint(tmp_path: Path, collection: Path, chat: Chat, capsys: Any) -> None:
+    given = ("--out", "labelled", "--depth", 4, "--assume-unjudged", "--examples", 2)
+    assert main_in(tmp_path, *_words(chat.url, *given)) == 0
+    done, out = capsys.readouterr(), tmp_path / "labelled"
+    told = json.loads(done.out)
     measured = told["agreement"]
     assert (measured["pairs"], measured["assumed"]) == (72, 36), "38 judged pairs without the 2 examples"
     assert sum(measured["counts"].values()) == 72
@@ -76,8 +75,8 @@ def test_grades_of_an_endpoint(tmp_path: Path, collection: Path, chat: Chat, cro
     assert read_collection(out).counts["train_judgements_generated"] == len(new)
     prompts = [request["messages"][0]["content"] for request in chat.requests]
     assert len(set(prompts)) == len(prompts) == told["spent"]["requests"], "no pair is asked about twice"
-    again = crosstune(*_words(chat.url, "--out", "again", "--depth", 4, "--assume-unjudged", "--examples", 2))
-    assert json.loads(again.out)["grades"] == told["grades"]
+    assert main_in(tmp_path, *_words(chat.url, *given, "--out", "again")) == 0
+    assert json.loads(capsys.readouterr().out)["grades"] == told["grades"]
     assert len(chat.requests) == len(prompts), "all of it was kept"
     assert KEY not in done.err + done.out
 

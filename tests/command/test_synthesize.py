@@ -86,7 +86,7 @@ def test_queries_of_an_endpoint(tmp_path: Path, collection: Path, chat: Chat, cr
     assert sum(row["reason"] is None for row in record) == told["queries"]["kept"]
 
     # The source survives a conversion, and whoever reads the collection is told.
-    assert crosstune("convert", "more", "converted", "--json").code == 0
+    assert main_in(tmp_path, "convert", "more", "converted") == 0
     assert (tmp_path / "converted/sources.tsv").read_bytes() == (out / "sources.tsv").read_bytes()
     assert (tmp_path / "converted/queries.jsonl").read_text().count('"source": "generated"') == len(generated)
     counts = read_collection(tmp_path / "converted").counts
