@@ -102,6 +102,10 @@ def test_too_little_agreement_labels_nothing(
     tmp_path: Path, collection: Path, chat: Chat, capsys: Any
 ) -> None:
     words = _words(chat.url, "--out", "labelled", "--assume-unjudged", "--compare", 20)
+    assert main_in(tmp_path, *words, "--dry-run") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert 180 <= plan["requests"] <= 40 + 20 * 10
+    assert chat.requests == []
     assert main_in(tmp_path, *words, "--min-kappa", 0.99) == 1
     assert "--min-kappa 0.99: kappa is 0." in capsys.readouterr().err
     asked = len(chat.requests)

@@ -127,6 +127,27 @@ def test_kill_9_resumes_without_asking_again(tmp_path: Path, collection: Path, c
     assert not any(request["messages"] in answered for request in again), "what was answered is asked again"
 
 
+def test_a_dry_run_asks_nothing(tmp_path: Path, collection: Path, chat: Chat, capsys: Any) -> None:
+    words = _words(chat.url, "--passages", 10, *COST, "--max-output-tokens", 100, "--dry-run")
+    assert main_in(tmp_path, *words) == 0
+    said = capsys.readouterr()
+    assert "Answer with JSON and nothing else: a list of 3 strings." in said.out
+    assert "dry run: 10 requests to make, 0 answers kept; about " in said.err
+    assert main_in(tmp_path, *words, "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["output_tokens"] == 1000
+    assert plan["cost"] == pytest.approx((2 * plan["input_tokens"] + 8 * 1000) / 1e6)
+    assert chat.requests == []
+    assert not (tmp_path / "more").exists()
+    assert main_in(tmp_path, *words[:-1], "--max-requests", 4, "--round-trip", 0) == 0
+    sent = [request["messages"][0]["content"] for request in chat.requests]
+    assert plan["prompt"] in sent
+    capsys.readouterr()
+    assert main_in(tmp_path, *words, "--json", "--overwrite") == 0
+    again = json.loads(capsys.readouterr().out)
+    assert (again["requests"], again["kept"]) == (6, 4)
+
+
 def test_a_limit_leaves_a_collection_of_what_was_paid(tmp_path: Path, collection: Path, chat: Chat) -> None:
     assert main_in(tmp_path, *_words(chat.url, "--max-requests", 10, "--round-trip", 0)) == 0
     about = json.loads((tmp_path / "more/collection.json").read_text())["synthesis"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from crosstune.data import FirstStageSettings
     from crosstune.endpoints.load import Load
     from crosstune.labels.chat import ChatSettings
+    from crosstune.labels.plan import Plan
     from crosstune.labels.spending import Limits
 
 COST = "What it may cost, earlier calls for the same result included"
@@ -84,6 +86,11 @@ MaxTokensOption = Annotated[
 MaxCostOption = Annotated[
     float | None, typer.Option("--max-cost", min=0, rich_help_panel=COST, help="By the prices, at most.")
 ]
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", rich_help_panel=COST,
+                 help="Say what an endpoint would be asked for and print the first prompt; ask nothing."),
+]  # fmt: skip
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Of every draw.")]
 
@@ -92,7 +99,7 @@ CHAT = (
     "endpoint", "model", "api_key_env", "temperature", "max_output_tokens", "request_field", "prompt",
     "examples", "passage_characters", "concurrency", "requests_per_minute", "timeout_seconds", "attempts",
     "fresh", "price_per_million_input_tokens", "price_per_million_output_tokens", "max_requests",
-    "max_tokens", "max_cost",
+    "max_tokens", "max_cost", "dry_run",
 )  # fmt: skip
 
 
@@ -153,6 +160,13 @@ def only_of_an_endpoint(given: Mapping[str, Any], other: str) -> None:
     names = [name for name, value in given.items() if value not in (None, [], False) and name != "--fresh"]
     if names:
         raise InputError(f"{', '.join(names)}: belongs to --endpoint, and {other} asks none; leave one out")
+
+
+def show_plan(plan: Plan, *, as_json: bool) -> None:
+    from crosstune.progress import say
+
+    say(f"dry run: {plan.words()}")
+    typer.echo(json.dumps({"schema": 1, **asdict(plan)}, ensure_ascii=False) if as_json else plan.prompt)
 
 
 def first_stage(words: Sequence[str]) -> FirstStageSettings:

@@ -14,6 +14,7 @@ import typer
 from crosstune.commands.chat_options import (
     CharactersOption,
     CollectionArgument,
+    DryRunOption,
     EndpointOption,
     ExamplesOption,
     FieldOption,
@@ -108,6 +109,7 @@ def label(
     max_requests: MaxRequestsOption = None,
     max_tokens: MaxTokensOption = None,
     max_cost: MaxCostOption = None,
+    dry_run: DryRunOption = False,
     compare: Annotated[
         int, typer.Option(min=1, rich_help_panel=AGREEMENT, help="Pairs of people's labels, at most.")
     ] = 200,
@@ -133,10 +135,11 @@ def label(
 ) -> None:
     """Grade candidates with an endpoint or a cross-encoder, after comparing it with people's labels."""
     given = locals()
-    from crosstune.commands.chat_options import chat_words, first_stage
+    from crosstune.commands.chat_options import chat_words, first_stage, show_plan
     from crosstune.errors import InputError
     from crosstune.labels.folder import open_labelled
-    from crosstune.labels.label import Choices
+    from crosstune.labels.graders import ChatGrader
+    from crosstune.labels.label import Choices, plan
     from crosstune.labels.label import label as work
 
     chat = chat_words(given) | {"--grades": grades}
@@ -155,6 +158,9 @@ def label(
     )  # fmt: skip
     with open_labelled(collection, seed, out, overwrite=overwrite) as source:
         grader, shown = _grader(source, chat, (cross_encoder, likely_positive, likely_negative), seed)
+        if dry_run and isinstance(grader, ChatGrader):
+            show_plan(plan(source, grader, shown, choices, to_label=out is not None), as_json=as_json)
+            return
         done = work(source, out, grader, shown, choices)
     if as_json:
         typer.echo(json.dumps({"schema": 1, **asdict(done)}, ensure_ascii=False))

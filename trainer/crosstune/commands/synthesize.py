@@ -13,6 +13,7 @@ import typer
 from crosstune.commands.chat_options import (
     CharactersOption,
     CollectionArgument,
+    DryRunOption,
     EndpointOption,
     ExamplesOption,
     FieldOption,
@@ -87,6 +88,7 @@ def synthesize(
     max_requests: MaxRequestsOption = None,
     max_tokens: MaxTokensOption = None,
     max_cost: MaxCostOption = None,
+    dry_run: DryRunOption = False,
     passages: Annotated[
         int, typer.Option(min=0, help="Drawn by seed, to write queries for; 0 for all.")
     ] = 1000,
@@ -124,11 +126,12 @@ def synthesize(
 ) -> None:
     """Write queries for passages, with a model or an endpoint, as a collection that training takes."""
     given = locals()
-    from crosstune.commands.chat_options import chat_words, first_stage
+    from crosstune.commands.chat_options import chat_words, first_stage, show_plan
     from crosstune.data import SplitRule
     from crosstune.labels.folder import open_labelled
-    from crosstune.labels.synthesize import Choices
+    from crosstune.labels.synthesize import Choices, plan
     from crosstune.labels.synthesize import synthesize as work
+    from crosstune.labels.writers import ChatWriter
 
     chat = chat_words(given)
     own = {"--seq2seq": seq2seq, "--prefix": prefix, "--passage-tokens": passage_tokens,
@@ -144,7 +147,11 @@ def synthesize(
         seed,
     )
     with open_labelled(collection, seed, out, overwrite=overwrite) as source:
-        done = work(source, out, _writer(source, chat, own, queries, seed), choices)
+        writer = _writer(source, chat, own, queries, seed)
+        if dry_run and isinstance(writer, ChatWriter):
+            show_plan(plan(source, writer, choices), as_json=as_json)
+            return
+        done = work(source, out, writer, choices)
     if as_json:
         typer.echo(json.dumps({"schema": 1, **asdict(done)}, ensure_ascii=False))
 

@@ -11,24 +11,16 @@ from pathlib import Path
 from crosstune.endpoints.address import shown
 from crosstune.endpoints.answers import BadAnswer, read_json
 from crosstune.endpoints.http import GaveUp, Poster, Refused, TooLarge, poster
-from crosstune.endpoints.kept import Kept, content_digest, kept_answers
+from crosstune.endpoints.kept import Kept, kept_answers
 from crosstune.endpoints.load import Load
 from crosstune.errors import CheckFailed, InputError
-from crosstune.labels.chat import ChatAnswer, ChatSettings, chat_body, decides, read_chat
+from crosstune.labels.chat import ChatAnswer, ChatSettings, Prompt, chat_body, prompt_key, read_chat
 from crosstune.labels.spending import Spending
 from crosstune.progress import progress
 
 OF_ONE_PROMPT = (400, 413, 422)
 """Statuses that may be about one prompt alone, such as a content filter's, once others were answered."""
 _ADVICE = "check --model, and the fields of the request (--request-field)"
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """`name`: what it is about, for messages."""
-
-    name: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -105,7 +97,7 @@ class _Asker:
     def _known(self, prompt: Prompt) -> bool:
         """Takes an answer from an earlier call. It counts towards the limits, but is never refused by them:
         it is paid."""
-        key = self._key(prompt)
+        key = prompt_key(self._settings, prompt.text)
         found = self._kept.find(key)
         if found is None:
             return False
@@ -138,15 +130,12 @@ class _Asker:
                 f"{at}: {self._redacted(str(error))}. It was not counted; mend the endpoint, and the same "
                 "command goes on from there"
             ) from None
-        self._kept.keep(self._key(prompt), asdict(answer))
+        self._kept.keep(prompt_key(self._settings, prompt.text), asdict(answer))
         self._add(prompt, answer)
 
     def _add(self, prompt: Prompt, answer: ChatAnswer) -> None:
         self._answers[prompt.text] = answer
         self._spending.add(prompt.text, answer)
-
-    def _key(self, prompt: Prompt) -> bytes:
-        return content_digest(*decides(self._settings, prompt.text))
 
     def _redacted(self, text: str) -> str:
         return text.replace(self._settings.key, "***") if self._settings.key else text

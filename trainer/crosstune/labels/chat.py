@@ -14,6 +14,7 @@ from urllib.parse import urlunsplit
 
 from crosstune.endpoints.address import checked, whole
 from crosstune.endpoints.answers import BadAnswer, count_in, shape
+from crosstune.endpoints.kept import content_digest
 
 _PATH = "/chat/completions"
 
@@ -32,6 +33,14 @@ class ChatSettings:
     fields: Mapping[str, Any] = field(default_factory=dict)
     input_price: float = 0.0
     output_price: float = 0.0
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """`name`: what it is about, for messages."""
+
+    name: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -70,9 +79,9 @@ def chat_body(settings: ChatSettings, prompt: str) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
 
 
-def decides(settings: ChatSettings, prompt: str) -> tuple[str, str]:
-    """All that decides an answer: the address, and the request. No key of an API is part of it."""
-    return settings.url, json.dumps(chat_body(settings, prompt), sort_keys=True)
+def prompt_key(settings: ChatSettings, prompt: str) -> bytes:
+    """A digest of all that decides an answer: the address and the request. No key of an API is part of it."""
+    return content_digest(settings.url, json.dumps(chat_body(settings, prompt), sort_keys=True))
 
 
 def read_chat(payload: Any, failures: int) -> ChatAnswer:

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 from crosstune.endpoints.answers import excerpt
 from crosstune.endpoints.load import Load
 from crosstune.errors import CheckFailed
-from crosstune.labels.chat import ChatSettings
+from crosstune.labels.chat import ChatSettings, Prompt
 from crosstune.labels.filters import logistic
 from crosstune.labels.parse import grade_of
+from crosstune.labels.plan import Plan, plan_of
 from crosstune.labels.prompts import SCALES, Example, PromptTemplate, shorten
 from crosstune.labels.spending import Spending
 from crosstune.labels.teacher import open_teacher
@@ -68,16 +69,24 @@ class ChatGrader:
     def generator(self) -> str:
         return self.settings.model
 
-    def grade(self, pairs: Sequence[Pair]) -> list[Verdict]:
-        Prompt, ask_all = chat_client()  # noqa: N806
+    def plan(self, pairs: Sequence[Pair]) -> Plan:
+        prompts, _ = self._prompts(pairs)
+        return plan_of(self.settings, prompts, answers_path("chat"), fresh=self.load.fresh)
+
+    def _prompts(self, pairs: Sequence[Pair]) -> tuple[list[Prompt], list[bool]]:
+        """For each pair, and whether its passage is seen in part."""
         common = {"scale": SCALES[self.highest], "examples": self.examples}
-        prompts = []
-        cut: list[bool] = []
+        prompts, cut = [], []
         for pair in pairs:
             passage, shorter = shorten(pair.passage, self.characters)
             text = self.template.fill({**common, "query": pair.query, "passage": passage})
-            cut.append(shorter)
             prompts.append(Prompt(f"query {pair.query_id!r}, document {pair.doc_id!r}", text))
+            cut.append(shorter)
+        return prompts, cut
+
+    def grade(self, pairs: Sequence[Pair]) -> list[Verdict]:
+        ask_all = chat_client()
+        prompts, cut = self._prompts(pairs)
         asked = ask_all(
             self.settings, prompts, self.load, self.spending, answers_path("chat"),
             f"{self.settings.model}, pairs",

@@ -14,7 +14,7 @@ from crosstune.errors import CheckFailed, InputError
 from crosstune.label_sources import GENERATED
 from crosstune.labels.agreement import Agreement, agreement, lines
 from crosstune.labels.folder import Labelled, NewLabel, counts_line, shown_counts, write_labelled
-from crosstune.labels.graders import Grader, Pair, Verdict
+from crosstune.labels.graders import ChatGrader, Grader, Pair, Verdict
 from crosstune.labels.pairs import (
     Candidates,
     as_pairs,
@@ -25,6 +25,7 @@ from crosstune.labels.pairs import (
     people_pairs,
     read_candidates,
 )
+from crosstune.labels.plan import Plan
 from crosstune.labels.prompts import Example
 from crosstune.progress import say
 from crosstune.records import Split
@@ -114,13 +115,29 @@ def _candidates(source: Labelled, choices: Choices) -> Candidates:
     return found
 
 
-def _compare(source: Labelled, grader: Grader, examples: list[Example], choices: Choices) -> Agreement:
+def plan(
+    source: Labelled, grader: ChatGrader, examples: list[Example], choices: Choices, *, to_label: bool
+) -> Plan:
+    """What `label` would ask an endpoint for. Raises what it raises before it asks."""
+    found = _candidates(source, choices).pairs if to_label else []
+    people, assumed = _of_people(source, examples, choices)
+    return grader.plan([*as_pairs(source, [*people, *assumed]), *found])
+
+
+def _of_people(
+    source: Labelled, examples: list[Example], choices: Choices
+) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
+    """The pairs to compare with, and those that nobody judged and that count as not relevant."""
     people = people_pairs(source, choices.review, examples, choices.compare, choices.seed)
-    assumed: dict[tuple[str, str], int] = {}
-    if choices.assume_unjudged and people:
-        queries = sorted({query_id for query_id, _ in people})
-        searched = candidates_of(source, queries, read_candidates(choices.run), choices.first_stage)
-        assumed = assumed_pairs(source, people, searched, choices.seed)
+    if not choices.assume_unjudged or not people:
+        return people, {}
+    queries = sorted({query_id for query_id, _ in people})
+    searched = candidates_of(source, queries, read_candidates(choices.run), choices.first_stage)
+    return people, assumed_pairs(source, people, searched, choices.seed)
+
+
+def _compare(source: Labelled, grader: Grader, examples: list[Example], choices: Choices) -> Agreement:
+    people, assumed = _of_people(source, examples, choices)
     both = {**people, **assumed}
     verdicts: Sequence[Verdict] = grader.grade(as_pairs(source, list(both))) if both else []
     found = {pair: verdict.grade for pair, verdict in zip(both, verdicts, strict=True)}

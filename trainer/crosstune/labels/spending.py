@@ -41,28 +41,28 @@ class Spending:
     _waiting_input: int = 0
 
     @property
-    def cost(self) -> float:
-        return self._price(self.input_tokens, self.output_tokens)
+    def cost(self) -> float | None:
+        return price(self.settings, self.input_tokens, self.output_tokens)
 
     def begin(self, prompt: str) -> bool:
         """Sets a request's share aside; False, and nothing, when it might pass a limit: with what is on its
         way, its input by its bytes and the longest answer."""
         waiting, limits = self._waiting + 1, self.limits
-        given = self.input_tokens + self._waiting_input + _estimate(prompt)
+        given = self.input_tokens + self._waiting_input + estimated_tokens(prompt)
         answered = self.output_tokens + waiting * self.settings.max_output_tokens
         if (
             (limits.requests is not None and self.requests + waiting > limits.requests)
             or (limits.tokens is not None and given + answered > limits.tokens)
-            or (limits.cost is not None and self._price(given, answered) > limits.cost)
+            or (limits.cost is not None and (price(self.settings, given, answered) or 0) > limits.cost)
         ):
             return False
-        self._waiting, self._waiting_input = waiting, self._waiting_input + _estimate(prompt)
+        self._waiting, self._waiting_input = waiting, self._waiting_input + estimated_tokens(prompt)
         return True
 
     def end(self, prompt: str) -> None:
         """Gives back what `begin` set aside."""
         self._waiting -= 1
-        self._waiting_input -= _estimate(prompt)
+        self._waiting_input -= estimated_tokens(prompt)
 
     def add(self, prompt: str, answer: ChatAnswer) -> None:
         """Sums up an answer; once, however often its prompt is asked for."""
@@ -72,13 +72,19 @@ class Spending:
         self.requests += 1
         self.kept += answer.kept
         self.failures += answer.failures
-        self.estimated += answer.input_tokens is None or answer.output_tokens is None
-        self.input_tokens += _estimate(prompt) if answer.input_tokens is None else answer.input_tokens
-        self.output_tokens += _estimate(answer.text) if answer.output_tokens is None else answer.output_tokens
-
-    def _price(self, given: int, answered: int) -> float:
-        return (self.settings.input_price * given + self.settings.output_price * answered) / 1e6
+        given, answered = answer.input_tokens, answer.output_tokens
+        self.estimated += given is None or answered is None
+        self.input_tokens += estimated_tokens(prompt) if given is None else given
+        self.output_tokens += estimated_tokens(answer.text) if answered is None else answered
 
 
-def _estimate(text: str) -> int:
+def price(settings: ChatSettings, given: int, answered: int) -> float | None:
+    """Of so many tokens sent and received; `None` where no price was given."""
+    if not settings.input_price and not settings.output_price:
+        return None
+    return (settings.input_price * given + settings.output_price * answered) / 1e6
+
+
+def estimated_tokens(text: str) -> int:
+    """By the bytes of the text."""
     return round(len(text.encode("utf-8", "replace")) / BYTES_PER_TOKEN)

@@ -25,7 +25,8 @@ from crosstune.labels.folder import (
     shown_counts,
     write_labelled,
 )
-from crosstune.labels.passages import choose_passages
+from crosstune.labels.passages import Chosen, choose_passages
+from crosstune.labels.plan import Plan
 from crosstune.labels.teacher import check_teacher, open_teacher
 from crosstune.labels.writers import ChatWriter, Seq2SeqWriter, Written, settings_of
 from crosstune.progress import say
@@ -71,17 +72,12 @@ def synthesize(
     Raises `InputError` for what cannot be asked, and `CheckFailed` when no query is left; nothing is written
     then, and answers are kept for the next call.
     """
+    check(choices)
     collection = source.collection
-    if choices.round_trip:
-        check_searchable(choices.first_stage)
-    if choices.teacher is not None:
-        check_teacher(choices.teacher, "--teacher")
-    chosen = choose_passages(source, choices.passages, choices.seed, evaluation=choices.evaluation_passages)
-    if not chosen.doc_ids:
-        raise InputError(f"{source.path}: no passage to write queries for ({shown_counts(chosen.left_out)})")
+    chosen = _choose(source, choices)
     of = f"{len(chosen.doc_ids)} of {len(collection.passages)} passages"
     say(f"{of}; left out: {shown_counts(chosen.left_out)}")
-    written = writer.write([(doc_id, collection.passages[doc_id]) for doc_id in chosen.doc_ids])
+    written = writer.write(_texts(source, chosen))
     say(f"{writer.generator}: passages {shown_counts(written.counts)}{_cost(written)}")
     drafts = [
         Draft(doc_id, f"gen-{content_id(query)}", query)
@@ -110,6 +106,31 @@ def synthesize(
     )  # fmt: skip
     say(counts_line(found))
     return Synthesis(str(out), writer.generator, passages, dict(counts), found, written.spent)
+
+
+def plan(source: Labelled, writer: ChatWriter, choices: Choices) -> Plan:
+    """What `synthesize` would ask an endpoint for. Raises what it raises before it asks."""
+    check(choices)
+    return writer.plan(_texts(source, _choose(source, choices)))
+
+
+def check(choices: Choices) -> None:
+    """Raises `InputError`, before anything is paid, for filters that cannot work."""
+    if choices.round_trip:
+        check_searchable(choices.first_stage)
+    if choices.teacher is not None:
+        check_teacher(choices.teacher, "--teacher")
+
+
+def _choose(source: Labelled, choices: Choices) -> Chosen:
+    chosen = choose_passages(source, choices.passages, choices.seed, evaluation=choices.evaluation_passages)
+    if not chosen.doc_ids:
+        raise InputError(f"{source.path}: no passage to write queries for ({shown_counts(chosen.left_out)})")
+    return chosen
+
+
+def _texts(source: Labelled, chosen: Chosen) -> list[tuple[str, str]]:
+    return [(doc_id, source.collection.passages[doc_id]) for doc_id in chosen.doc_ids]
 
 
 def _filter(drafts: Sequence[Draft], source: Labelled, choices: Choices) -> None:

@@ -13,7 +13,9 @@ from crosstune.endpoints.address import shown
 from crosstune.endpoints.answers import excerpt
 from crosstune.endpoints.load import Load
 from crosstune.errors import CheckFailed, MissingExtra
-from crosstune.labels.chat import ChatSettings
+from crosstune.labels.chat import ChatSettings, Prompt
+from crosstune.labels.parse import queries_of
+from crosstune.labels.plan import Plan, plan_of
 from crosstune.labels.prompts import Example, PromptTemplate, shorten
 from crosstune.labels.seq2seq import Seq2SeqSettings, write_queries
 from crosstune.labels.spending import Limits, Spending
@@ -81,23 +83,20 @@ class ChatWriter:
     def generator(self) -> str:
         return self.settings.model
 
-    def write(self, passages: Sequence[Passage]) -> Written:
-        from crosstune.labels.parse import queries_of
+    def plan(self, passages: Sequence[Passage]) -> Plan:
+        prompts, _ = self._prompts(passages)
+        return plan_of(self.settings, list(prompts.values()), answers_path("chat"), fresh=self.load.fresh)
 
-        Prompt, ask_all = chat_client()  # noqa: N806
-        texts = {doc_id: shorten(text, self.characters) for doc_id, text in passages}
-        common = {"count": self.queries, "examples": self.examples}
-        prompts = {
-            doc_id: Prompt(f"passage {doc_id!r}", self.template.fill({**common, "passage": text}))
-            for doc_id, (text, _) in texts.items()
-        }
+    def write(self, passages: Sequence[Passage]) -> Written:
+        ask_all = chat_client()
+        prompts, cut = self._prompts(passages)
         spending = Spending(self.settings, self.limits)
         asked = ask_all(
             self.settings, list(prompts.values()), self.load, spending, answers_path("chat"),
             f"{self.settings.model}, passages",
         )  # fmt: skip
         queries: dict[str, list[str]] = {}
-        counts = Counter(cut=sum(cut for _, cut in texts.values()))
+        counts = Counter(cut=cut)
         last = ""
         for doc_id, prompt in prompts.items():
             answer = asked.answers.get(prompt.text)
@@ -115,6 +114,16 @@ class ChatWriter:
         if not queries:
             raise CheckFailed(_nothing(counts, last, self.limits))
         return Written(queries, counts, spent(spending))
+
+    def _prompts(self, passages: Sequence[Passage]) -> tuple[dict[str, Prompt], int]:
+        """By document id, and how many passages are seen in part."""
+        texts = {doc_id: shorten(text, self.characters) for doc_id, text in passages}
+        common = {"count": self.queries, "examples": self.examples}
+        prompts = {
+            doc_id: Prompt(f"passage {doc_id!r}", self.template.fill({**common, "passage": text}))
+            for doc_id, (text, _) in texts.items()
+        }
+        return prompts, sum(cut for _, cut in texts.values())
 
 
 def _nothing(counts: Counter[str], last: str, limits: Limits) -> str:
@@ -135,17 +144,17 @@ def spent(spending: Spending) -> dict[str, Any]:
         "input_tokens": spending.input_tokens,
         "output_tokens": spending.output_tokens,
         "estimated": spending.estimated,
-        "cost": spending.cost if spending.settings.input_price or spending.settings.output_price else None,
+        "cost": spending.cost,
     }
 
 
-def chat_client() -> tuple[Any, Any]:
-    """`Prompt` and `ask_all`. Raises `MissingExtra` where their packages are missing."""
+def chat_client() -> Any:
+    """`ask_all`. Raises `MissingExtra` where its packages are missing."""
     try:
-        from crosstune.labels.ask import Prompt, ask_all
+        from crosstune.labels.ask import ask_all
     except ModuleNotFoundError as error:
         raise MissingExtra(f"--endpoint (module {error.name})", "endpoints") from None
-    return Prompt, ask_all
+    return ask_all
 
 
 def answers_path(name: str) -> Path:
