@@ -26,7 +26,7 @@ def pairs_of(table: list[list[int]]) -> tuple[dict[tuple[str, str], int], dict[t
 
 def test_kappa_by_hand() -> None:
     """Agreement .7; by chance .5 * .6 + .5 * .4 = .5; (.7 - .5) / .5 = .4."""
-    measured = agreement(*pairs_of([[20, 5], [10, 15]]), seed=1)
+    measured = agreement(*pairs_of([[20, 5], [10, 15]]), seed=1, highest=3)
     assert measured.kappa == pytest.approx(0.4)
     assert measured.equal == pytest.approx(0.7)
     assert measured.counts == {"0/0": 20, "0/1": 5, "1/0": 10, "1/1": 15}
@@ -40,28 +40,36 @@ def test_kappa_by_hand() -> None:
 def test_weighted_kappa_by_hand() -> None:
     """Differences squared: seen 1 + 1 + 4 over 10 pairs, .6; by chance, with rows and columns of 4, 3 and 3,
     (12 + 12 + 9 + 9 + 48 + 48) / 100 = 1.38."""
-    measured = agreement(*pairs_of([[3, 1, 0], [0, 2, 1], [1, 0, 2]]), seed=1)
+    measured = agreement(*pairs_of([[3, 1, 0], [0, 2, 1], [1, 0, 2]]), seed=1, highest=3)
     assert measured.weighted_kappa == pytest.approx(1 - 0.6 / 1.38)
     assert measured.weighted_interval is not None
 
 
 def test_what_has_no_kappa_says_why() -> None:
-    one = agreement({("a", "d"): 1, ("b", "d"): 2}, {("a", "d"): 1, ("b", "d"): 0}, seed=1)
+    one = agreement({("a", "d"): 1, ("b", "d"): 2}, {("a", "d"): 1, ("b", "d"): 0}, seed=1, highest=3)
     assert one.kappa is None
     assert one.equal == 0.5
     assert one.why == "no kappa: people call all 2 pairs relevant"
     assert any("no kappa" in line for line in lines(one))
-    none = agreement({}, {}, seed=1)
+    none = agreement({}, {}, seed=1, highest=3)
     assert (none.pairs, none.why) == (0, "no kappa: no pair to compare")
-    single = agreement({("a", "d"): 1, ("a", "e"): 0}, {("a", "d"): 1, ("a", "e"): 0}, seed=1)
+    single = agreement({("a", "d"): 1, ("a", "e"): 0}, {("a", "d"): 1, ("a", "e"): 0}, seed=1, highest=3)
     assert (single.kappa, single.interval) == (1.0, None)
     assert single.why == "no interval: the pairs are of one query"
+
+
+def test_two_scales_are_not_weighed_against_each_other() -> None:
+    people, found = pairs_of([[3, 1, 0], [0, 2, 1], [1, 0, 2]])
+    measured = agreement(people, found, seed=1, highest=1)
+    assert measured.weighted_kappa is None
+    assert measured.why == "no kappa of the grades: people's go to 2, its to 1"
+    assert measured.kappa is not None
 
 
 def test_pairs_without_a_grade_are_counted_and_not_compared() -> None:
     people, found = pairs_of([[20, 5], [10, 15]])
     lost: dict[tuple[str, str], int | None] = {("x", "d"): None}
-    measured = agreement({**people, ("x", "d"): 1, ("y", "d"): 0}, {**found, **lost}, seed=1)
+    measured = agreement({**people, ("x", "d"): 1, ("y", "d"): 0}, {**found, **lost}, seed=1, highest=3)
     assert (measured.pairs, measured.ungraded, measured.kappa) == (50, 2, pytest.approx(0.4))
 
 
@@ -71,8 +79,8 @@ def test_the_interval_goes_by_whole_queries() -> None:
     people, found = pairs_of([[20, 5], [10, 15]])
     copies = {(q, f"d{n}"): grade for (q, _), grade in people.items() for n in range(9)}
     copied = {(q, f"d{n}"): grade for (q, _), grade in found.items() for n in range(9)}
-    assert agreement(copies, copied, seed=1).interval == pytest.approx(
-        agreement(people, found, seed=1).interval
+    assert agreement(copies, copied, seed=1, highest=3).interval == pytest.approx(
+        agreement(people, found, seed=1, highest=3).interval
     )
 
 
@@ -81,7 +89,7 @@ def test_the_interval_goes_by_whole_queries() -> None:
 def test_counts_sum_up_and_kappa_is_within_its_range(grades: list[tuple[int, int]]) -> None:
     people = {("q", f"d{n}"): row for n, (row, _) in enumerate(grades)}
     found: dict[tuple[str, str], int | None] = {("q", f"d{n}"): c for n, (_, c) in enumerate(grades)}
-    measured = agreement(people, found, seed=1)
+    measured = agreement(people, found, seed=1, highest=3)
     assert sum(measured.counts.values()) == len(grades)
     assert measured.kappa is None or -1 <= measured.kappa <= 1
     if all(max(row, 0) == column for row, column in grades) and measured.kappa is not None:

@@ -35,23 +35,26 @@ NONE: frozenset[tuple[str, str]] = frozenset()
 
 def test_examples_are_peoples_labels_of_train() -> None:
     for seed in range(20):
-        shown = draw_examples(LABELLED, frozenset({("q1", "d2")}), 9, seed, grades=False)
+        shown = draw_examples(LABELLED, frozenset({("q1", "d2")}), 9, seed, highest=None)
         assert {example.query_id for example in shown} == {"q0", "q2"}
         assert all(LABELLED.qrels["train"][e.query_id][e.doc_id] > 0 for e in shown)
         assert len({example.query_id for example in shown}) == len(shown)
 
 
 def test_examples_of_grades_take_turns() -> None:
+    with_three = collection(train={**LABELLED.qrels["train"], "q5": {"d8": 3}})
     for seed in range(20):
-        shown = draw_examples(LABELLED, NONE, 3, seed, grades=True)
+        shown = draw_examples(LABELLED, NONE, 3, seed, highest=3)
         assert shown[0].grade == 2
         assert {example.grade for example in shown} <= {0, 1, 2}
         assert shown[1].grade == 1
-    assert draw_examples(collection(test={"q0": {"d0": 1}}), NONE, 3, 1, grades=True) == []
+        assert {e.grade for e in draw_examples(LABELLED, NONE, 9, seed, highest=1)} <= {0, 1}
+        assert "d8" not in {e.doc_id for e in draw_examples(with_three, NONE, 9, seed, highest=2)}
+    assert draw_examples(collection(test={"q0": {"d0": 1}}), NONE, 3, 1, highest=3) == []
 
 
 def test_the_shipped_prompts_hold_what_is_asked() -> None:
-    examples = draw_examples(LABELLED, NONE, 2, 1, grades=False)
+    examples = draw_examples(LABELLED, NONE, 2, 1, highest=None)
     filled = query_template(None).fill({"passage": "THE PASSAGE", "count": 2, "examples": examples})
     assert filled.count("THE PASSAGE") == 1
     for example in examples:

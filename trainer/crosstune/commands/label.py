@@ -184,12 +184,13 @@ def _grader(
         raise InputError("who grades? --cross-encoder MODEL, or --endpoint URL with --model NAME")
     settings = chat_settings(chat, temperature=0.0)
     count = 3 if chat["--examples"] is None else chat["--examples"]
-    examples = draw_examples(source.collection, source.generated, count, seed, grades=True)
+    highest = chat["--grades"] or highest_grade(source.collection, source.generated)
+    examples = draw_examples(source.collection, source.generated, count, seed, highest)
     grader = ChatGrader(
         settings,
         grade_template(chat["--prompt"]),
         examples,
-        chat["--grades"] or highest_grade(source.collection, source.generated),
+        highest,
         chat["--passage-characters"] or 6000,
         chat_load(chat),
         Spending(settings, chat_limits(chat)),

@@ -182,7 +182,7 @@ def _writer(
     return ChatWriter(
         chat_settings(chat, temperature=0.7),
         query_template(chat["--prompt"]),
-        draw_examples(source.collection, source.generated, examples, seed, grades=False),
+        draw_examples(source.collection, source.generated, examples, seed, highest=None),
         queries,
         chat["--passage-characters"] or 6000,
         chat_load(chat),

@@ -24,9 +24,9 @@ class Agreement:
 
     `counts`: "people's grade/its grade" -> pairs. `equal`: share of the pairs with the very same grade.
     `kappa`: Cohen's, of relevant (above 0) or not; `weighted_kappa`: of the grades, quadratic weights, None
-    where people's have no more than two. `interval`, `weighted_interval`: 95 %, by a bootstrap over queries.
-    A kappa is None where people gave all pairs one grade, and an interval where there is but one query:
-    `why` says so. `assumed`: pairs that nobody judged and that were taken for not relevant.
+    where people's have no more than two, or go beyond its scale. `interval`, `weighted_interval`: 95 %, by a
+    bootstrap over queries. A kappa is None where people gave all pairs one grade, and an interval where there
+    is but one query: `why` says so. `assumed`: pairs that nobody judged and that were taken for not relevant.
     """
 
     pairs: int
@@ -43,9 +43,9 @@ class Agreement:
 
 
 def agreement(
-    people: Mapping[Pair, int], found: Mapping[Pair, int | None], seed: int, assumed: int = 0
+    people: Mapping[Pair, int], found: Mapping[Pair, int | None], seed: int, highest: int, assumed: int = 0
 ) -> Agreement:
-    """Compares the grades of `people` with those `found`; a grade below 0 counts 0."""
+    """Compares the grades of `people` with those `found`, which end at `highest`; one below 0 counts 0."""
     pairs = [pair for pair in people if found.get(pair) is not None]
     theirs = np.array([max(people[pair], 0) for pair in pairs], dtype=int)
     its = np.array([found[pair] for pair in pairs], dtype=int)
@@ -62,10 +62,12 @@ def agreement(
         yes, its_yes = (theirs > 0).astype(int), (its > 0).astype(int)
         kappa = _kappa(yes, its_yes, None)
         interval = _interval(yes, its_yes, query, seed, None)
-        if len(set(theirs.tolist())) > 2:
+        why = "no interval: the pairs are of one query" if queries < 2 else None
+        if theirs.max() > highest:
+            why = f"no kappa of the grades: people's go to {theirs.max()}, its to {highest}"
+        elif len(set(theirs.tolist())) > 2:
             weighted = _kappa(theirs, its, "quadratic")
             weighted_interval = _interval(theirs, its, query, seed, "quadratic")
-        why = "no interval: the pairs are of one query" if queries < 2 else None
     return Agreement(
         pairs=len(pairs),
         queries=queries,

@@ -46,6 +46,10 @@ class Grader(Protocol):
     def generator(self) -> str:
         """Its name in the collection."""
 
+    @property
+    def highest(self) -> int:
+        """The best grade that it gives."""
+
     def grade(self, pairs: Sequence[Pair]) -> list[Verdict]:
         """One for each pair, in their order. Raises `CheckFailed` when no answer holds a grade."""
 
@@ -122,6 +126,7 @@ class CrossEncoderGrader:
     positive: float
     negative: float
     seed: int
+    highest: int = 1
 
     @property
     def generator(self) -> str:

@@ -120,15 +120,18 @@ def plan(
 ) -> Plan:
     """What `label` would ask an endpoint for. Raises what it raises before it asks."""
     found = _candidates(source, choices).pairs if to_label else []
-    people, assumed = _of_people(source, examples, choices)
+    people, assumed = _of_people(source, examples, choices, grader.highest)
     return grader.plan([*as_pairs(source, [*people, *assumed]), *found])
 
 
 def _of_people(
-    source: Labelled, examples: list[Example], choices: Choices
+    source: Labelled, examples: list[Example], choices: Choices, highest: int
 ) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
-    """The pairs to compare with, and those that nobody judged and that count as not relevant."""
+    """The pairs to compare with, and those that nobody judged and that count as not relevant. Beside grades
+    of 0 and 1 alone, whatever is relevant has the grade 1."""
     people = people_pairs(source, choices.review, examples, choices.compare, choices.seed)
+    if highest == 1:
+        people = {pair: int(grade > 0) for pair, grade in people.items()}
     if not choices.assume_unjudged or not people:
         return people, {}
     queries = sorted({query_id for query_id, _ in people})
@@ -137,11 +140,11 @@ def _of_people(
 
 
 def _compare(source: Labelled, grader: Grader, examples: list[Example], choices: Choices) -> Agreement:
-    people, assumed = _of_people(source, examples, choices)
+    people, assumed = _of_people(source, examples, choices, grader.highest)
     both = {**people, **assumed}
     verdicts: Sequence[Verdict] = grader.grade(as_pairs(source, list(both))) if both else []
     found = {pair: verdict.grade for pair, verdict in zip(both, verdicts, strict=True)}
-    return agreement(both, found, choices.seed, len(assumed))
+    return agreement(both, found, choices.seed, grader.highest, len(assumed))
 
 
 def _check(found: Agreement, least: float | None) -> None:

@@ -90,18 +90,20 @@ def grade_template(path: Path | None) -> PromptTemplate:
 
 
 def draw_examples(
-    collection: Collection, generated: frozenset[tuple[str, str]], count: int, seed: int, grades: bool
+    collection: Collection, generated: frozenset[tuple[str, str]], count: int, seed: int, highest: int | None
 ) -> list[Example]:
     """Labels of the train split that people made, drawn by seed, each of another query; never of dev or test.
 
-    With `grades` the grades take turns, highest first, as far as there are any; without, all are of what is
-    relevant. `generated`: `(query id, document id)` of the labels that no person made.
+    With a `highest` grade the grades up to it take turns, highest first, as far as there are any (with 1 all
+    that is relevant has that grade); without, all are of what is relevant. `generated`: `(query id, document
+    id)` of the labels that no person made.
     """
     by_grade: dict[int, list[tuple[str, str]]] = {}
     for query_id, judged in collection.qrels.get("train", {}).items():
         for doc_id, grade in judged.items():
-            if (query_id, doc_id) not in generated and (grades or grade > 0):
-                by_grade.setdefault(max(grade, 0) if grades else 1, []).append((query_id, doc_id))
+            shown = int(grade > 0) if highest in (None, 1) else max(grade, 0)
+            if (query_id, doc_id) not in generated and (shown if highest is None else shown <= highest):
+                by_grade.setdefault(shown, []).append((query_id, doc_id))
     draw = random.Random(seed)
     drawn = {grade: draw.sample(pairs, len(pairs)) for grade, pairs in sorted(by_grade.items(), reverse=True)}
     examples: list[Example] = []
