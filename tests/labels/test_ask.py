@@ -53,7 +53,7 @@ BAD: dict[str, tuple[Answer, str]] = {
     "no choice": (_body({"choices": []}), "found an object with 'choices'; expected a chat completion"),
     "a list": (_body([1]), "found a list of 1; expected a chat completion"),
     "no text": (
-        _body(completion("") | {"choices": [{"message": {"content": None}}]}),
+        _body(completion("") | {"choices": [{"message": {"content": ["a"]}}]}),
         'found a choice as an object with \'message\'; expected a text under "message", "content"',
     ),
     "the key": (lambda *_: Reply(body=f"you are {KEY}"), "begins with 'you are ***'; expected JSON"),
@@ -131,6 +131,14 @@ def test_what_is_on_its_way_at_an_error_is_waited_for(tmp_path: Path) -> None:
         service.answer = good
         _, spending = ask(service, tmp_path)
         assert spending.kept == 1
+
+
+def test_an_answer_that_says_nothing_is_one(tmp_path: Path) -> None:
+    silent = {"message": {"role": "assistant", "content": None, "refusal": "no"}, "finish_reason": "length"}
+    with unruly(_body(completion("") | {"choices": [silent]})) as service:
+        found, spending = ask(service, tmp_path)
+    assert {(answer.text, answer.cut) for answer in found.answers.values()} == {("", True)}
+    assert spending.requests == 6
 
 
 def test_a_prompt_that_is_refused_alone_is_counted(tmp_path: Path) -> None:

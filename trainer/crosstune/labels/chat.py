@@ -85,18 +85,18 @@ def prompt_key(settings: ChatSettings, prompt: str) -> bytes:
 
 
 def read_chat(payload: Any, failures: int) -> ChatAnswer:
-    """Raises `BadAnswer` for what is no chat completion with a text."""
+    """A refusal, and a model that thought for all its tokens, say nothing: their `content` is null, and the
+    text empty. Raises `BadAnswer` for what is no chat completion."""
     choices = payload.get("choices") if isinstance(payload, dict) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise BadAnswer(
             shape(payload), 'a chat completion: an object with a list of one or more under "choices"'
         )
     message = choices[0].get("message")
-    text = message.get("content") if isinstance(message, dict) else None
-    if not isinstance(text, str):
+    if not isinstance(message, dict) or not isinstance(text := message.get("content"), str | None):
         raise BadAnswer(f"a choice as {shape(choices[0])}", 'a text under "message", "content"')
     return ChatAnswer(
-        text,
+        text or "",
         choices[0].get("finish_reason") == "length",
         count_in(payload, "usage", "prompt_tokens"),
         count_in(payload, "usage", "completion_tokens"),
