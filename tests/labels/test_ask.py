@@ -17,6 +17,7 @@ from crosstune.endpoints.load import Load
 from crosstune.errors import CheckFailed, InputError
 from crosstune.labels.ask import Asked, ask_all
 from crosstune.labels.chat import ChatAnswer, ChatSettings, Prompt, chat_address, chat_body
+from crosstune.labels.plan import plan_of
 from crosstune.labels.spending import Limits, Spending
 from unruly import Reply, Unruly, unruly
 
@@ -166,6 +167,19 @@ def test_an_answer_is_asked_for_once(tmp_path: Path) -> None:
         assert service.asked[-1]["top_p"] == 0.5
         assert "max_tokens" not in service.asked[-1]
     assert KEY.encode() not in (tmp_path / "chat.sqlite").read_bytes()
+
+
+def test_a_plan_counts_what_is_kept(tmp_path: Path) -> None:
+    with unruly(good) as service:
+        ask(service, tmp_path, Limits(requests=2))
+        chat = settings(service.url)
+        plan = plan_of(chat, [*PROMPTS, *PROMPTS], tmp_path / "chat.sqlite", fresh=False)
+        assert (plan.requests, plan.kept, plan.prompt) == (4, 2, "write about 2")
+        assert (plan.input_tokens, plan.output_tokens) == (4 * 4, 4 * 20)
+        assert plan.cost == pytest.approx((2 * 16 + 10 * 80) / 1e6)
+        nothing = plan_of(chat, [], tmp_path / "chat.sqlite", fresh=False)
+        assert (nothing.requests, nothing.prompt) == (0, "")
+        assert len(service.asked) == 2
 
 
 LIMITS = {

@@ -14,7 +14,7 @@ from crosstune.labels.spending import estimated_tokens, price
 @dataclass(frozen=True)
 class Plan:
     """`requests`: to make, beside those whose answers are `kept`. `input_tokens`: by the bytes of the
-    prompts, rather too many; `output_tokens` and `cost`: at most. `prompt`: the first one to be sent."""
+    prompts, rather too many; `output_tokens` and `cost`: at most. `prompt`: the first to be sent, or empty."""
 
     requests: int
     kept: int
@@ -39,4 +39,4 @@ def plan_of(settings: ChatSettings, prompts: Sequence[Prompt], store: Path, *, f
     given = sum(map(estimated_tokens, new))
     answered = len(new) * settings.max_output_tokens
     cost = price(settings, given, answered)
-    return Plan(len(new), len(unique) - len(new), given, answered, cost, (new or unique)[0])
+    return Plan(len(new), len(unique) - len(new), given, answered, cost, next(iter(new or unique), ""))
