@@ -14,7 +14,8 @@ from crosstune.labels.spending import estimated_tokens, price
 @dataclass(frozen=True)
 class Plan:
     """`requests`: to make, beside those whose answers are `kept`. `input_tokens`: by the bytes of the
-    prompts, rather too many; `output_tokens` and `cost`: at most. `prompt`: the first to be sent, or empty."""
+    prompts, rather too many; `output_tokens` and `cost`: at most. `prompt`: the first to be sent, empty when
+    there is none."""
 
     requests: int
     kept: int
