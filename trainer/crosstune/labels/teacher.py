@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from crosstune.data.first_stages.cache import cache_folder
+from crosstune.cache import cache_folder
 
 MAX_TOKENS, MAX_QUERY_TOKENS = 512, 64
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from crosstune.data.first_stages.cache import cache_folder
+from crosstune.cache import cache_folder
 from crosstune.endpoints.address import shown
 from crosstune.endpoints.answers import excerpt
 from crosstune.endpoints.load import Load
