@@ -27,8 +27,7 @@ def render_table(metrics: Mapping[str, Any], split: str = "test") -> str:
         shown = f"{milliseconds:10.1f}" if milliseconds is not None else f"{'-':>10}"
         lines.append("".join([f"{NAMES[name]:<22}", *(f"{systems[name][m]:9.3f}" for m in measures), shown]))
     notes = [*_dev(metrics), *_probe(metrics), *_leaks(metrics), *_generated(metrics)]
-    return "
-".join([*lines, "", *_gain(metrics, split), *notes])
+    return "\n".join([*lines, "", *_gain(metrics, split), *notes])
 
 
 def dev_line(ndcg: Mapping[str, float | None], best: str) -> str:
