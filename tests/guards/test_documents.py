@@ -26,6 +26,7 @@ DOCUMENTS = [
     "docs/forgetting.md",
     "docs/fusion.md",
     "docs/helper.md",
+    "docs/labels.md",
     "docs/losses.md",
     "docs/mining.md",
     "docs/performance.md",

@@ -7,9 +7,10 @@ from email.utils import format_datetime
 
 import pytest
 
+from crosstune.endpoints.address import shown
+from crosstune.endpoints.http import retry_after
 from crosstune.errors import InputError
-from crosstune.rerankers.http import retry_after
-from crosstune.rerankers.styles import STYLES, address, shown
+from crosstune.rerankers.styles import STYLES, address
 
 HOST = "https://api.example.org"
 

@@ -13,11 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crosstune.endpoints.answers import BadAnswer
+from crosstune.endpoints.load import Load
 from crosstune.errors import CheckFailed, InputError
-from crosstune.rerankers.answers import BadAnswer, by_index
+from crosstune.rerankers.answers import by_index
 from crosstune.rerankers.ask import rerank_by_endpoint
 from crosstune.rerankers.rerank import Job, Reranked
-from crosstune.rerankers.settings import EndpointSettings, Load
+from crosstune.rerankers.settings import EndpointSettings
 from crosstune.rerankers.styles import STYLES
 from unruly import Reply, Unruly, results, rows, unruly
 

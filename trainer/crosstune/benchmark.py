@@ -12,17 +12,19 @@ from typing import Any
 
 from crosstune.assessment import chosen_measures
 from crosstune.cache import cache_folder
+from crosstune.endpoints.load import Load
 from crosstune.errors import InputError, MissingExtra
 from crosstune.evaluate.assess import CEILING, DEPTHS, FIRST_STAGE, Question, assess, notes
 from crosstune.evaluate.folder import check_writable, write_evaluation
 from crosstune.evaluate.ids import check_shared
 from crosstune.evaluate.measures import in_order
 from crosstune.files import find_file
+from crosstune.label_sources import warn_generated
 from crosstune.progress import say
 from crosstune.records import Qrels, Run
 from crosstune.rerankers.libraries import Library, open_library
 from crosstune.rerankers.rerank import Job, Reranked, rerank_by_library, with_rest
-from crosstune.rerankers.settings import EndpointSettings, Load
+from crosstune.rerankers.settings import EndpointSettings
 from crosstune.rerankers.usage import Usage, usage
 from crosstune.serve.bulk.texts import Texts, texts_on_disk
 from crosstune.trec import read_qrels, read_run_file, read_run_lines, write_run
@@ -77,6 +79,7 @@ def benchmark(request: Request) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="crosstune-") as scratch:
         files = _files(request, Path(scratch))
         qrels = read_qrels(files.qrels)
+        warn_generated(files.qrels)
         check_shared(qrels, file.run, str(files.qrels), str(request.run), {})
         candidates = {query_id: file.run[query_id] for query_id in qrels if query_id in file.run}
         with _jobs(request, files, candidates, Path(scratch)) as jobs:

@@ -16,6 +16,7 @@ from crosstune.commands import (
     evaluate,
     gate,
     inspect,
+    label,
     merge,
     parity,
     plan,
@@ -27,6 +28,7 @@ from crosstune.commands import (
     score,
     serve,
     sweep,
+    synthesize,
 )
 from crosstune.errors import CrosstuneError, InputError, MissingExtra
 from crosstune.progress import say
@@ -57,6 +59,8 @@ for _command in (
     merge,
     doctor,
     convert,
+    synthesize,
+    label,
     evaluate,
     report,
     compare,

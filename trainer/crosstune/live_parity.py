@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+from crosstune.endpoints.load import Load
 from crosstune.errors import CheckFailed, InputError, MissingExtra
 from crosstune.evaluate import mean, per_query
 from crosstune.export import Sample
@@ -17,7 +18,7 @@ from crosstune.export_inputs import format_sample
 from crosstune.progress import say
 from crosstune.records import Run, ranking
 from crosstune.rerankers.rerank import Job
-from crosstune.rerankers.settings import EndpointSettings, Load
+from crosstune.rerankers.settings import EndpointSettings
 from crosstune.run import RunFolder
 from crosstune.serve import Reranker
 from crosstune.serve.manifest import read_manifest

@@ -13,6 +13,7 @@ from crosstune.evaluate.assess import CEILING, FIRST_STAGE
 from crosstune.evaluate.folder import EvaluationFolder
 from crosstune.evaluate.ids import check_shared
 from crosstune.files import read_json
+from crosstune.label_sources import warn_generated
 from crosstune.records import Qrels, Run
 from crosstune.run import STAGES, RunFolder
 from crosstune.trec import read_qrels, read_run_file
@@ -65,6 +66,7 @@ def open_qrels(source: Source, given: Path | None) -> Qrels:
             f"{source.name}: give the judgements with --qrels FILE (TREC's 4 columns or BEIR's 3)"
         )
     qrels = read_qrels(path)
+    warn_generated(path)
     if given is None and source.only is not None:
         qrels = {query_id: judged for query_id, judged in qrels.items() if query_id in source.only}
     if not qrels.keys() & source.run.keys():

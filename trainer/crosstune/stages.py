@@ -196,6 +196,7 @@ class Pipeline:
                 "recipe": dump_recipe(recipe),
                 "train": read_json(self.folder.train_summary),
                 "data_fingerprint": sha256_folder(self.collection_folder()),
+                "generated_test_judgements": collection.counts.get("test_judgements_generated", 0),
                 **provenance(scored.device, rule.max_tokens, rule.windows.most if rule.windows else None),
             },
             split="test",

@@ -18,6 +18,7 @@ from crosstune.data.first_stages import (
     input_digests,
     retrieve,
     search,
+    search_all,
     tune,
 )
 from crosstune.data.judged_lists import JudgedLists
@@ -73,5 +74,6 @@ __all__ = [
     "read_ledger",
     "retrieve",
     "search",
+    "search_all",
     "tune",
 ]

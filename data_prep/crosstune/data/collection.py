@@ -16,6 +16,7 @@ from crosstune.data.splits import SplitRule
 from crosstune.data.stdlib import StdlibMode, build_stdlib
 from crosstune.errors import InputError
 from crosstune.files import find_file, sha256_folder
+from crosstune.label_sources import HUMAN, count_sources, folder_sources
 from crosstune.records import SPLITS, Collection, Qrels, Split
 
 LONG_DOCUMENT_CHARACTERS = 1_000_000
@@ -58,12 +59,13 @@ def _source(spec: str) -> Source:
     return parse_source(spec, FORMATS)
 
 
-def read_collection(folder: Path) -> Collection:
+def read_collection(folder: Path, *, judged: bool = True) -> Collection:
     """Reads `corpus.jsonl`, `queries.jsonl` and the `qrels/*.tsv` that are there.
 
     A passage is title and text joined by a space. What cannot be used but does no harm (judgements of
-    unknown ids, queries without positives, empty texts) is counted in `counts`. Raises `InputError`
-    for the rest: a missing file, invalid JSON or UTF-8, a duplicate id, a grade that is no integer.
+    unknown ids, queries without positives, empty texts) is counted in `counts`, and so are the queries and
+    judgements that no person made. Raises `InputError` for the rest: a missing file (queries and qrels may
+    be missing when not `judged`), invalid JSON or UTF-8, a duplicate id, a grade that is no integer.
     """
     if not folder.is_dir():
         raise InputError(
@@ -72,14 +74,16 @@ def read_collection(folder: Path) -> Collection:
     check_folder(folder, COLLECTION_FILE, COLLECTION_VERSION)
     counts: Counter[str] = Counter()
     passages = _texts(read_corpus(find_file(folder / "corpus.jsonl")), "document", counts)
-    queries = _texts(read_queries(find_file(folder / "queries.jsonl")), "query", counts)
+    asked = find_file(folder / "queries.jsonl")
+    queries = _texts(read_queries(asked), "query", counts) if judged or asked.exists() else {}
     qrels: dict[Split, Qrels] = {}
     for split in SPLITS:
         path = find_file(folder / "qrels" / f"{split}.tsv")
         if path.exists():
             qrels[split] = _qrels(path, split, queries, passages, counts)
-    if not qrels:
+    if not qrels and judged:
         raise InputError(f"{folder / 'qrels'}: none of train.tsv, dev.tsv and test.tsv is there")
+    counts.update(count_sources(folder_sources(folder), qrels))
     return Collection(folder.name, passages, queries, qrels, dict(counts))
 
 
@@ -94,6 +98,8 @@ def _texts(records: Iterable[Passage | Query], kind: str, counts: Counter[str]) 
                 f"{record.at}: id {identifier!r} is already on line {lines[identifier]}; ids are unique"
             )
         lines[identifier] = record.at.rpartition(":")[2]
+        if isinstance(record, Query) and (record.more or {}).get("source", HUMAN) != HUMAN:
+            counts["queries_generated"] += 1
         texts[identifier] = f"{title} {record.text}".strip()
         if not texts[identifier]:
             counts[f"empty_{kind}"] += 1

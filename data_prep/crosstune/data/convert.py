@@ -55,10 +55,8 @@ def convert(
     source = with_options(parse_source(spec, FORMATS), kind, columns or {})
     if source.kind not in (*FORMATS, "auto"):
         raise InputError(f"format {source.kind!r} is not known; one of {', '.join(FORMATS)}")
-    if out is not None and not overwrite and out.exists() and (out.is_file() or any(out.iterdir())):
-        raise InputError(f"{out}: is there already; give another folder, or --overwrite to replace it")
-    if out is not None and source.path.exists() and _within(source.path, out):
-        raise InputError(f"{out}: is, or holds, the input; give another folder")
+    if out is not None:
+        check_target(out, source.path, overwrite=overwrite)
     reader = open_reader(source)
     say(f"format  {reader.format}")
     say(f"reading {show_names(reader.files)}")
@@ -112,6 +110,14 @@ def _workplace(out: Path | None) -> Iterator[Path]:
     else:
         with staged_folder(out) as folder:
             yield folder
+
+
+def check_target(out: Path, source: Path, *, overwrite: bool) -> None:
+    """Raises `InputError` when `out` may not be written: it is there already, or it is or holds the input."""
+    if not overwrite and out.exists() and (out.is_file() or any(out.iterdir())):
+        raise InputError(f"{out}: is there already; give another folder, or --overwrite to replace it")
+    if source.exists() and _within(source, out):
+        raise InputError(f"{out}: is, or holds, the input; give another folder")
 
 
 def _within(path: Path, folder: Path) -> bool:

@@ -11,6 +11,8 @@ COLLECTION_VERSION = 1
 GROUPS_VERSION = 1
 COLLECTION_FILE = "collection.json"
 GROUPS_FILE = "groups.json"
+COMPANIONS = (COLLECTION_FILE, GROUPS_FILE, "synthesis.jsonl", "labels.jsonl")
+"""Files beside a collection that tell how it was made and hold no record of it."""
 
 
 def check_folder(folder: Path, file: str, version: int) -> None:

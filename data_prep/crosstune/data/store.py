@@ -11,6 +11,7 @@ from pathlib import Path
 from crosstune.data.readers.ids import content_id
 from crosstune.data.readers.records import Candidate, Example, IdGroup, Judgement, Passage, Query, Record
 from crosstune.errors import InputError
+from crosstune.label_sources import HUMAN, LabelSource
 
 _TABLES = """
 PRAGMA journal_mode = OFF;
@@ -24,6 +25,9 @@ CREATE TABLE judgements (
     UNIQUE (query, doc, split)
 );
 CREATE TABLE candidates (query TEXT, doc TEXT, score REAL, UNIQUE (query, doc));
+CREATE TABLE sources (
+    place INTEGER PRIMARY KEY, split TEXT, query TEXT, doc TEXT, source TEXT, generator TEXT
+);
 CREATE TABLE rows (
     place INTEGER PRIMARY KEY, split TEXT, query TEXT, docs TEXT, labels TEXT, first_stage TEXT, teacher TEXT,
     listed INTEGER
@@ -56,6 +60,8 @@ class Store:
             case Judgement():
                 self._judged = True
                 self._add_judgement(record)
+            case LabelSource():
+                self._add_source(record)
             case Candidate():
                 self._add_candidate(record)
             case Example():
@@ -102,6 +108,11 @@ class Store:
                 f"{grade} (at {at}) and {judgement.grade}"
             )
         self.counts["repeated judgements"] += 1
+
+    def _add_source(self, row: LabelSource) -> None:
+        values = (row.split, row.query_id, row.doc_id, row.source, row.generator)
+        self._insert("sources (split, query, doc, source, generator)", values)
+        self.counts["judgements that are generated"] += row.source != HUMAN
 
     def _add_candidate(self, candidate: Candidate) -> None:
         query, doc = candidate.query_id, candidate.doc_id

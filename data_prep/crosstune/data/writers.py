@@ -13,6 +13,7 @@ from crosstune.data.schema import COLLECTION_FILE, COLLECTION_VERSION, GROUPS_FI
 from crosstune.data.store import Store
 from crosstune.errors import InputError
 from crosstune.files import write_json, write_jsonl
+from crosstune.label_sources import SOURCES_FILE, LabelSource, source_lines
 from crosstune.records import SPLITS, Group
 
 CANDIDATES = "candidates"
@@ -36,6 +37,7 @@ def write_beir(store: Store, folder: Path, about: dict[str, Any]) -> dict[str, i
         if count:
             written[f"{split} judgements"] = count
             _write_qrels(store, split, folder / "qrels" / f"{split}.tsv")
+    _write_sources(store, folder / SOURCES_FILE)
     for name in (*SPLITS, "unjudged"):
         written |= _write_candidates(store, name, folder / CANDIDATES / f"{name}.trec")
     write_json(folder / COLLECTION_FILE, {"schema": COLLECTION_VERSION, **about})
@@ -52,6 +54,14 @@ def _write_qrels(store: Store, split: str, path: Path) -> None:
         handle.write("query-id\tcorpus-id\tscore\n")
         rows = store.ask("SELECT query, doc, grade FROM judgements WHERE split = ? ORDER BY place", split)
         handle.writelines(f"{query}\t{doc}\t{grade}\n" for query, doc, grade in rows)
+
+
+def _write_sources(store: Store, path: Path) -> None:
+    if not store.number("SELECT count(*) FROM sources"):
+        return
+    rows = store.ask("SELECT split, query, doc, source, generator FROM sources ORDER BY place")
+    with path.open("w", encoding="utf-8") as handle:
+        handle.writelines(source_lines(LabelSource(*row) for row in rows))  # type: ignore[arg-type]
 
 
 def _write_candidates(store: Store, split: str, path: Path) -> dict[str, int]:

@@ -8,6 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from crosstune.commands.endpoint_options import (
+    AttemptsOption,
+    ConcurrencyOption,
+    FreshOption,
+    RateOption,
+    TimeoutOption,
+)
 from crosstune.commands.options import (
     FirstStageOption,
     JsonOption,
@@ -18,21 +25,16 @@ from crosstune.commands.options import (
     SeedOption,
 )
 from crosstune.commands.rerank_options import (
-    AttemptsOption,
     CollectionOption,
-    ConcurrencyOption,
     CorpusOption,
     EndpointOption,
-    FreshOption,
     KeyOption,
     ModelOption,
     PriceOption,
-    RateOption,
     RerankerOption,
     SizeOption,
     SplitOption,
     StyleOption,
-    TimeoutOption,
     TokenPriceOption,
     WriteRunOption,
 )

@@ -46,8 +46,8 @@ def parity(
     """Ask a live server for a run's dev queries and compare its order with the helper's: exit 1 below
     --min-tau."""
     from crosstune.commands.rerank_options import endpoint_settings
+    from crosstune.endpoints.load import Load
     from crosstune.live_parity import live_parity
-    from crosstune.rerankers.settings import Load
 
     settings = endpoint_settings("--url", url, style, model, api_key_env, documents_per_request)
     load = Load(concurrency=concurrency, timeout_seconds=timeout_seconds, resumes=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,11 +10,13 @@ from urllib.parse import urlsplit
 
 import typer
 
+from crosstune.commands.endpoint_options import PANEL, api_key
+
 if TYPE_CHECKING:
     from crosstune.benchmark import Request
-    from crosstune.rerankers.settings import EndpointSettings, Load
+    from crosstune.endpoints.load import Load
+    from crosstune.rerankers.settings import EndpointSettings
 
-PANEL = "Endpoints and other rerankers"
 EACH = "One for all endpoints, or one each."
 
 EndpointOption = Annotated[
@@ -83,31 +84,11 @@ CorpusOption = Annotated[
         metavar="FILE", rich_help_panel=PANEL, help="corpus.jsonl, with --queries, for --collection."
     ),
 ]
-ConcurrencyOption = Annotated[
-    int | None, typer.Option(min=1, rich_help_panel=PANEL, help="Requests at once (4).")
-]
-RateOption = Annotated[
-    float | None,
-    typer.Option(
-        "--requests-per-minute", min=0.1, rich_help_panel=PANEL, help="At most; without it no limit."
-    ),
-]
 SizeOption = Annotated[
     int | None,
     typer.Option(
         "--documents-per-request", min=1, rich_help_panel=PANEL, help="At most (tei 32, others 1000)."
     ),
-]
-TimeoutOption = Annotated[
-    float | None,
-    typer.Option("--timeout-seconds", min=0.1, rich_help_panel=PANEL, help="For an answer (60)."),
-]
-AttemptsOption = Annotated[
-    int | None,
-    typer.Option(min=1, rich_help_panel=PANEL, help="At 429, 5xx and broken connections, of a request (6)."),
-]
-FreshOption = Annotated[
-    bool, typer.Option("--fresh", rich_help_panel=PANEL, help="Ask again what earlier calls were answered.")
 ]
 WriteRunOption = Annotated[
     Path | None,
@@ -150,7 +131,7 @@ def benchmark_request(run: Path, given: Mapping[str, Any], seed: int, resamples:
 
 def _load(given: Mapping[str, Any]) -> Load:
     """The words of the command line over the defaults."""
-    from crosstune.rerankers.settings import Load
+    from crosstune.endpoints.load import Load
 
     names = {
         "concurrency": "--concurrency", "per_minute": "--requests-per-minute",
@@ -183,9 +164,10 @@ def endpoint_settings(
 
 
 def _endpoint(option: str, word: str, documents: int | None, own: Mapping[str, Any]) -> EndpointSettings:
+    from crosstune.endpoints.address import shown
     from crosstune.errors import InputError
     from crosstune.rerankers.settings import EndpointSettings
-    from crosstune.rerankers.styles import STYLES, address, shown
+    from crosstune.rerankers.styles import STYLES, address
 
     name, url = _named(word)
     style = STYLES.get(own["--style"])
@@ -204,7 +186,7 @@ def _endpoint(option: str, word: str, documents: int | None, own: Mapping[str, A
         style,
         model,
         documents or style.documents,
-        _key(own["--api-key-env"]),
+        api_key(own["--api-key-env"]),
         own.get("--price-per-1000"),
         own.get("--price-per-million-tokens"),
     )
@@ -243,16 +225,3 @@ def _each(name: str, values: Sequence[T], count: int) -> list[Any]:
             f"{name} is given {len(values)} times for {count} endpoints: once for all, or once each"
         )
     return list(values)
-
-
-def _key(variable: str | None) -> str | None:
-    from crosstune.errors import InputError
-
-    if not variable:
-        return None
-    key = os.environ.get(variable, "").strip()
-    if not key:
-        raise InputError(f"--api-key-env {variable}: this environment variable is not set or empty")
-    if not key.isascii() or not key.isprintable():
-        raise InputError(f"--api-key-env {variable}: its value has characters that no HTTP header can hold")
-    return key

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from crosstune.label_sources import generated_warning
+
 NAMES = {
     "first_stage": "first stage",
     "base": "untrained base model",
@@ -24,7 +26,8 @@ def render_table(metrics: Mapping[str, Any], split: str = "test") -> str:
         milliseconds = metrics["milliseconds_per_query"].get(name)
         shown = f"{milliseconds:10.1f}" if milliseconds is not None else f"{'-':>10}"
         lines.append("".join([f"{NAMES[name]:<22}", *(f"{systems[name][m]:9.3f}" for m in measures), shown]))
-    return "\n".join([*lines, "", *_gain(metrics, split), *_dev(metrics), *_probe(metrics), *_leaks(metrics)])
+    notes = [*_dev(metrics), *_probe(metrics), *_leaks(metrics), *_generated(metrics)]
+    return "\n".join([*lines, "", *_gain(metrics, split), *notes])
 
 
 def dev_line(ndcg: Mapping[str, float | None], best: str) -> str:
@@ -88,3 +91,8 @@ def _leaks(metrics: Mapping[str, Any]) -> list[str]:
         f"warning: {leaked} test queries equal or nearly equal a train query; without them "
         f"{metrics['headline']} is {clean['first_stage']:.3f} -> {clean[best]:.3f} (ids in metrics.json)"
     ]
+
+
+def _generated(metrics: Mapping[str, Any]) -> list[str]:
+    count = metrics["context"].get("generated_test_judgements", 0)
+    return [generated_warning(count, "test")] if count else []

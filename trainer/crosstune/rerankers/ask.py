@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import httpx
-
+from crosstune.endpoints.http import poster
+from crosstune.endpoints.kept import kept_answers
+from crosstune.endpoints.load import Load
 from crosstune.progress import progress
 from crosstune.records import Run
 from crosstune.rerankers.endpoint import Endpoint
-from crosstune.rerankers.http import Pace, Poster
 from crosstune.rerankers.rerank import Job, Reranked
-from crosstune.rerankers.settings import EndpointSettings, Load
-from crosstune.rerankers.store import Answer, answer_store
+from crosstune.rerankers.settings import EndpointSettings
+from crosstune.rerankers.store import Answer, AnswerStore
 
 
 def rerank_by_endpoint(settings: EndpointSettings, jobs: Sequence[Job], load: Load, store: Path) -> Reranked:
@@ -22,22 +22,11 @@ def rerank_by_endpoint(settings: EndpointSettings, jobs: Sequence[Job], load: Lo
 
     Raises what `Endpoint.ask` raises.
     """
-    with answer_store(store, fresh=load.fresh) as kept:
+    with kept_answers(store, fresh=load.fresh) as kept:
 
         async def work() -> Reranked:
-            # Redirections are not followed: the key would go to another host.
-            limits = httpx.Limits(max_connections=load.concurrency)
-            client = httpx.AsyncClient(timeout=load.timeout_seconds, limits=limits, follow_redirects=False)
-            async with client:
-                poster = Poster(
-                    client,
-                    settings.url,
-                    settings.key,
-                    Pace(load.per_minute),
-                    load.timeout_seconds,
-                    load.attempts,
-                )
-                endpoint = Endpoint(settings, poster, kept, resumes=load.resumes)
+            async with poster(settings.url, settings.key, load) as opened:
+                endpoint = Endpoint(settings, opened, AnswerStore(kept), resumes=load.resumes)
                 return await _ask_all(endpoint, jobs, load.concurrency)
 
         return asyncio.run(work())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from crosstune.endpoints.address import shown
+from crosstune.endpoints.answers import BadAnswer, read_json
+from crosstune.endpoints.http import GaveUp, Poster, Refused, TooLarge
 from crosstune.errors import CheckFailed, InputError
-from crosstune.rerankers.answers import BadAnswer, read_json, scores_of
-from crosstune.rerankers.http import GaveUp, Poster, Refused, TooLarge
+from crosstune.rerankers.answers import scores_of
 from crosstune.rerankers.settings import EndpointSettings
 from crosstune.rerankers.store import Answer, AnswerStore, request_key
-from crosstune.rerankers.styles import billing, request_body, shown
+from crosstune.rerankers.styles import billing, request_body
 
 
 class Endpoint:
@@ -37,7 +39,9 @@ class Endpoint:
                 answers.append(await self._request(query_id, query, part))
             except TooLarge as error:
                 if len(part) == 1:
-                    raise InputError(f"{self._at(query_id)}: {error}") from None
+                    raise InputError(
+                        f"{self._at(query_id)}: {error}; even a single document is too much for it"
+                    ) from None
                 self.documents = min(self.documents, max(1, len(part) // 2))
             else:
                 place += len(part)

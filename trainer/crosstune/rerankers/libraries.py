@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from crosstune.endpoints.answers import BadAnswer
 from crosstune.errors import CrosstuneError, InputError
-from crosstune.rerankers.answers import BadAnswer, by_index
+from crosstune.rerankers.answers import by_index
 
 BATCH = 32
 """Pairs that sentence-transformers scores together."""

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from crosstune.endpoints.answers import BadAnswer
 from crosstune.errors import CheckFailed
 from crosstune.progress import progress
 from crosstune.records import Run
-from crosstune.rerankers.answers import BadAnswer
 from crosstune.rerankers.libraries import Library
 from crosstune.rerankers.store import Answer
 

@@ -20,17 +20,3 @@ class EndpointSettings:
     key: str | None = field(default=None, repr=False)
     per_1000: float | None = None
     per_million_tokens: float | None = None
-
-
-@dataclass(frozen=True)
-class Load:
-    """How an endpoint is asked: so many requests at once, so many a minute at most (`None`: no limit), each
-    for so long and so often; `fresh`: kept answers are not used; `resumes`: whether the next call finds what
-    this one was answered."""
-
-    concurrency: int = 4
-    per_minute: float | None = None
-    timeout_seconds: float = 60.0
-    attempts: int = 6
-    fresh: bool = False
-    resumes: bool = True

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import urlunsplit
 
-from crosstune.errors import InputError
+from crosstune.endpoints.address import checked, whole
+from crosstune.endpoints.answers import count_in
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,7 @@ STYLES: dict[str, Style] = {
 def request_body(style: Style, model: str | None, query: str, texts: Sequence[str]) -> dict[str, Any]:
     """The body of one request; half characters, which JSON cannot send, become question marks."""
     named = {"model": model} if model else {}
-    return {**named, "query": _whole(query), style.texts: [_whole(text) for text in texts], **style.more}
-
-
-def _whole(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return {**named, "query": whole(query), style.texts: [whole(text) for text in texts], **style.more}
 
 
 def address(given: str, style: Style) -> str:
@@ -72,36 +69,12 @@ def address(given: str, style: Style) -> str:
 
     Raises `InputError` for what is no HTTP address, or one with a name and password in it.
     """
-    parts = _parts(given)
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputError(f"--endpoint {_without_login(given)}: http:// or https:// and a host were expected")
-    if "@" in parts.netloc:
-        raise InputError(
-            f"--endpoint {_without_login(given)}: has a login in it; keep keys out of addresses, name the "
-            "environment variable that holds the key with --api-key-env NAME"
-        )
+    parts = checked(given)
     path = parts.path.rstrip("/")
     if not path.endswith("/rerank"):
         version, _, _ = style.path.rpartition("/")
         path += style.path.removeprefix(version) if version and path.endswith(version) else style.path
     return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
-
-
-def _parts(given: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(given)
-        return parts if parts.port != 0 else None
-    except ValueError:  # of brackets, and of a port that is no number up to 65535
-        return None
-
-
-def shown(url: str) -> str:
-    """An address for messages: without its query, where some services take a key."""
-    return urlunsplit((*urlsplit(url)[:3], "", ""))
-
-
-def _without_login(given: str) -> str:
-    return given.rpartition("@")[2] if "@" in given else given
 
 
 @dataclass(frozen=True)
@@ -114,14 +87,7 @@ class Billing:
 
 def billing(payload: Any) -> Billing:
     """Read from `usage.total_tokens`, or from Cohere's `meta`."""
-    tokens = _number(payload, "usage", "total_tokens")
+    tokens = count_in(payload, "usage", "total_tokens")
     if tokens is None:
-        tokens = _number(payload, "meta", "tokens", "input_tokens")
-    return Billing(tokens, _number(payload, "meta", "billed_units", "search_units"))
-
-
-def _number(value: Any, *names: str) -> int | None:
-    for name in names:
-        value = value.get(name) if isinstance(value, dict) else None
-    counts = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**53
-    return int(value) if counts else None
+        tokens = count_in(payload, "meta", "tokens", "input_tokens")
+    return Billing(tokens, count_in(payload, "meta", "billed_units", "search_units"))

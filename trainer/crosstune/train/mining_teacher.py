@@ -18,17 +18,17 @@ from crosstune.serve.pairs import LengthRule
 Pairs = Sequence[tuple[str, str]]
 
 
-def resolve_teacher(spec: str) -> Path:
-    """The folder of the model that `mine.teacher` names. Raises `InputError` when there is none, or when it
+def resolve_teacher(spec: str, key: str = "mine.teacher") -> Path:
+    """The folder of the model that `key` names. Raises `InputError` when there is none, or when it
     has no trained ranking head: its scores would be noise."""
     try:
         folder = resolve_model(spec)
     except InputError as error:
-        raise InputError(f"mine.teacher: {error}") from None
+        raise InputError(f"{key}: {error}") from None
     if not has_ranking_head(folder):
         architectures = read_json(folder / "config.json").get("architectures") or []
         raise InputError(
-            f"mine.teacher: {spec} has no ranking head (config.json: architectures is {architectures}); name "
+            f"{key}: {spec} has no ranking head (config.json: architectures is {architectures}); name "
             "a trained cross-encoder, for example train/model of a run"
         )
     return folder

@@ -1,7 +1,7 @@
 """First stages: an engine's best passages for each query, checked and written as TREC runs."""
 
 from crosstune.data.first_stages.protocol import Engine, FirstStage, Found
-from crosstune.data.first_stages.retrieve import check_searchable, input_digests, retrieve, search
+from crosstune.data.first_stages.retrieve import check_searchable, input_digests, retrieve, search, search_all
 from crosstune.data.first_stages.settings import (
     Bm25Settings,
     DenseSettings,
@@ -31,5 +31,6 @@ __all__ = [
     "input_digests",
     "retrieve",
     "search",
+    "search_all",
     "tune",
 ]

@@ -80,11 +80,16 @@ def retrieve(collection: Collection, settings: FirstStageSettings, folder: Path)
 
 def search(collection: Collection, settings: FirstStageSettings, query: str) -> dict[str, float]:
     """The best passages for one query: document id -> score, best first."""
-    check_searchable(settings)
-    queries = {"query": query}
-    found = open_first_stage(collection, settings).search(queries, settings.depth)
-    scores = check_candidates(found, queries, collection, settings.depth, _name(settings)).run["query"]
+    scores = search_all(collection, settings, {"query": query})["query"]
     return {doc_id: scores[doc_id] for doc_id in ranking(scores)}
+
+
+def search_all(collection: Collection, settings: FirstStageSettings, queries: Mapping[str, str]) -> Run:
+    """The best passages for each of `queries` (id -> text), which need no judgement. Raises `InputError` for
+    a first stage that cannot answer new queries."""
+    check_searchable(settings)
+    found = open_first_stage(collection, settings).search(queries, settings.depth)
+    return check_candidates(found, queries, collection, settings.depth, _name(settings)).run
 
 
 def check_searchable(settings: FirstStageSettings) -> None:

@@ -11,6 +11,7 @@ from crosstune.data.readers import beir, msmarco, trec
 from crosstune.data.readers.records import Record, split_named
 from crosstune.data.readers.treccar import read_car_outlines, read_car_paragraphs
 from crosstune.errors import InputError
+from crosstune.label_sources import SOURCES_FILE, read_sources
 from crosstune.records import Split
 
 Family = Literal["beir", "msmarco", "trec"]
@@ -27,6 +28,7 @@ ROLES: dict[str, tuple[Family, _Read]] = {
     "beir qrels": ("beir", beir.read_qrels),
     "qrels": ("msmarco", trec.read_trec_qrels),
     "trec qrels": ("trec", trec.read_trec_qrels),
+    SOURCES_FILE: ("beir", lambda path, _: read_sources(path)),
     "run": ("trec", lambda path, _: trec.read_candidates(path)),
     "top1000": ("msmarco", lambda path, _: msmarco.read_top1000(path)),
     "id triples": ("msmarco", msmarco.read_id_triples),

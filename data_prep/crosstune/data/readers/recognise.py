@@ -15,9 +15,10 @@ from crosstune.data.readers.rows import SUFFIXES, first_fields, open_rows, suffi
 from crosstune.data.readers.schemas import NAMES, recognise_schema
 from crosstune.data.readers.source import Source
 from crosstune.data.readers.triples import TripleFiles
-from crosstune.data.schema import COLLECTION_FILE, COLLECTION_VERSION, GROUPS_FILE, check_folder
+from crosstune.data.schema import COLLECTION_FILE, COLLECTION_VERSION, COMPANIONS, check_folder
 from crosstune.errors import InputError
 from crosstune.files import COMPRESSED, read_lines
+from crosstune.label_sources import SOURCES_FILE, is_sources
 
 FAMILIES = ("beir", "msmarco", "trec")
 FORMATS = (*FAMILIES, "triples", *NAMES, "datasets", "groups", "ir_datasets")
@@ -69,7 +70,7 @@ def _files(folder: Path) -> list[Path]:
         path
         for path in folder.rglob("*")
         if path.is_file()
-        and path.name not in (COLLECTION_FILE, GROUPS_FILE)
+        and path.name not in COMPANIONS
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
 
@@ -81,6 +82,8 @@ def _label(path: Path) -> str | None:
         name = name.removesuffix(suffix)
     if path.parent.name == "qrels" and name.endswith(".tsv"):
         return "beir qrels"
+    if name == SOURCES_FILE and is_sources(path):
+        return SOURCES_FILE
     role = next((role for pattern, role in _NAMES if re.search(pattern, name)), None)
     if suffix_of(path) in SUFFIXES and role not in ("corpus.jsonl", "queries.jsonl"):
         schema = recognise_schema(first_fields(path))

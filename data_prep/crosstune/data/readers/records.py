@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from crosstune.label_sources import LabelSource
 from crosstune.records import Split
 
 
@@ -82,7 +83,7 @@ class Example:
     split: Split | None = None
 
 
-Record = Passage | Query | Judgement | Candidate | IdGroup | Example
+Record = Passage | Query | Judgement | LabelSource | Candidate | IdGroup | Example
 
 
 class Reader(Protocol):

@@ -6,6 +6,8 @@ import asyncio
 import email.utils
 import json
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -13,7 +15,8 @@ from typing import Any
 import httpx
 import tenacity
 
-from crosstune.rerankers.answers import excerpt
+from crosstune.endpoints.answers import excerpt
+from crosstune.endpoints.load import Load
 
 LONGEST_WAIT_SECONDS = 120.0
 """A `Retry-After` beyond it ends the call: the answers so far are kept."""
@@ -25,9 +28,11 @@ backoff = tenacity.wait_random_exponential(multiplier=0.5, min=0.25, max=30)
 
 
 class Refused(Exception):  # noqa: N818
-    """The endpoint will not answer this request, however often it is asked."""
+    """The endpoint will not answer this request, however often it is asked. `status`: None where there was no
+    answer at all."""
 
-    def __init__(self, found: str, todo: str) -> None:
+    def __init__(self, found: str, todo: str, status: int | None = None) -> None:
+        self.found, self.status = found, status
         super().__init__(f"found {found}; expected status 200; {todo}")
 
 
@@ -36,10 +41,10 @@ class GaveUp(Exception):  # noqa: N818
 
 
 class TooLarge(Exception):  # noqa: N818
-    """The request has more documents or bytes than the endpoint takes."""
+    """The request is larger than the endpoint takes."""
 
     def __init__(self, found: str) -> None:
-        super().__init__(f"found {found}; expected status 200; even a single document is too much for it")
+        super().__init__(f"found {found}; expected status 200")
 
 
 class _Passing(Exception):  # noqa: N818
@@ -82,6 +87,7 @@ class Poster:
     pace: Pace
     timeout_seconds: float
     attempts: int
+    advice: str = "check --style and --model"
 
     async def post(self, value: Any) -> Response:
         """Raises `Refused`, `TooLarge` or, after all attempts, `GaveUp`."""
@@ -140,7 +146,26 @@ class Poster:
             raise _Passing(found, wait)
         if status == 413 or (status in (400, 422) and "batch size" in said.lower()):
             raise TooLarge(found)
-        raise Refused(found, _todo(status))
+        raise Refused(found, self._todo(status), status)
+
+    def _todo(self, status: int) -> str:
+        if status in (401, 403):
+            return "name the environment variable that holds a valid key with --api-key-env NAME"
+        if status in (404, 405):
+            return "check the address, its path, and --model"
+        if 300 <= status < 400:
+            return "redirections are not followed, a key would go with them: give the address itself"
+        return self.advice
+
+
+@asynccontextmanager
+async def poster(url: str, key: str | None, load: Load, **more: str) -> AsyncIterator[Poster]:
+    """Opens connections to one address. Redirections are not followed: the key would go to another host."""
+    limits = httpx.Limits(max_connections=load.concurrency)
+    client = httpx.AsyncClient(timeout=load.timeout_seconds, limits=limits, follow_redirects=False)
+    async with client:
+        pace = Pace(load.per_minute)
+        yield Poster(client, url, key, pace, load.timeout_seconds, load.attempts, **more)
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
@@ -164,13 +189,3 @@ def retry_after(text: str | None) -> float | None:
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
     return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
-
-
-def _todo(status: int) -> str:
-    if status in (401, 403):
-        return "name the environment variable that holds a valid key with --api-key-env NAME"
-    if status in (404, 405):
-        return "check the address, its path, and --model"
-    if 300 <= status < 400:
-        return "redirections are not followed, a key would go with them: give the address itself"
-    return "check --style and --model"
