@@ -23,3 +23,10 @@ def random_case(seed: int, queries: int = 5, depth: int = 30, passages: int = 60
     qrels["q0"][ids[0]] = 1
     run = {q: {d: 5 - 0.3 * place for place, d in enumerate(rng.sample(ids, depth))} for q in qrels}
     return Collection("c", texts, {q: f"query {q} a b" for q in qrels}, {"train": qrels}), run
+
+
+def other_run(run: Run, collection: Collection, seed: int, name: str, depth: int = 20) -> Run:
+    """What another first stage finds: some of the same passages and some of others, with scores around 0."""
+    rng = random.Random(f"{seed} {name}")
+    ids = list(collection.passages)
+    return {q: {d: 2 - 0.25 * place for place, d in enumerate(rng.sample(ids, depth))} for q in run}

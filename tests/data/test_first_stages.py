@@ -27,7 +27,7 @@ from crosstune.data import (
     tune,
 )
 from crosstune.data.first_stages.bm25 import open_saved
-from crosstune.data.first_stages.checks import check_candidates
+from crosstune.data.first_stages.checks import Checker
 from crosstune.data.first_stages.hybrid import _reciprocal, _share, fuse
 from crosstune.errors import InputError, MissingExtra
 from crosstune.models import resolve_model
@@ -215,6 +215,13 @@ class Overlap:
         return {q: sorted((r for r in rows if r[1] >= self.least), key=lambda r: -r[1])[:depth]
                 for q, rows in scores.items()}
 
+class Counting(Overlap):
+    sizes = []
+
+    def search(self, queries, depth):
+        self.sizes.append(len(queries))
+        return super().search(queries, depth)
+
 class Mute:
     pass
 
@@ -241,7 +248,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = site / "my_engine-1.2.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-engine\nVersion: 1.2\n")
-    names = ("Overlap", "Mute", "Pairs", "NotFinite", "Raising", "Absent")
+    names = ("Overlap", "Counting", "Mute", "Pairs", "NotFinite", "Raising", "Absent")
     points = "".join(f"{name.lower()} = my_engine:{name}\n" for name in names)
     (info / "entry_points.txt").write_text(f"[crosstune.first_stages]\n{points}")
     (site / "my_engine.py").write_text(PLUGIN)
@@ -254,6 +261,20 @@ def test_a_class_of_a_package_is_a_first_stage(tmp_path: Path) -> None:
     settings = PluginSettings(name="overlap", options={"least": 1})
     assert next(iter(search(COLLECTION, settings, "read file 26"))) == "d26"
     assert retrieve(COLLECTION, settings, tmp_path).notes["version"] == "my-engine 1.2"
+
+
+@pytest.mark.usefixtures("package")
+def test_an_engine_is_asked_part_by_part_and_the_parts_are_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = PluginSettings(name="counting", options={"least": 1})
+    whole = retrieve(COLLECTION, settings, tmp_path / "whole")
+    monkeypatch.setattr(sys.modules["crosstune.data.first_stages.retrieve"], "QUERIES_AT_ONCE", 1)
+    parts = retrieve(COLLECTION, settings, tmp_path / "parts")
+    assert sys.modules["my_engine"].Counting.sizes == [2, 1, 1, 1, 1]
+    assert parts == dataclasses.replace(whole, milliseconds_per_query=parts.milliseconds_per_query)
+    for name in ("train.trec", "dev.trec"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 @pytest.mark.usefixtures("package")
@@ -283,21 +304,22 @@ def test_every_list_is_held_to_the_same_rules(rows: list[tuple[str, float]], dep
     known = [(doc_id, score) for doc_id, score in rows if doc_id in PASSAGES]
     if rows and not known:
         with pytest.raises(InputError, match="none of its"):
-            check_candidates({"q": rows}, {"q": ""}, COLLECTION, depth, "x")
+            Checker(COLLECTION, depth, "x").check({"q": rows}, {"q": ""})
         return
-    checked = check_candidates({"q": rows}, {"q": "", "r": ""}, COLLECTION, depth, "x")
+    checker = Checker(COLLECTION, depth, "x")
+    run = checker.check({"q": rows}, {"q": "", "r": ""})
     distinct = {doc_id for doc_id, _ in known}
-    assert checked.run["r"] == {}
-    assert checked.unknown_documents == len(rows) - len(known)
-    assert checked.duplicates == len(known) - len(distinct)
-    assert len(checked.run["q"]) == min(depth, len(distinct))
-    for doc_id, score in checked.run["q"].items():
+    assert run["r"] == {}
+    assert checker.unknown_documents == len(rows) - len(known)
+    assert checker.duplicates == len(known) - len(distinct)
+    assert len(run["q"]) == min(depth, len(distinct))
+    for doc_id, score in run["q"].items():
         assert score == max(s for d, s in known if d == doc_id)
 
 
 def test_an_answer_that_was_not_asked_for() -> None:
     with pytest.raises(InputError, match="answered 'z', a query that was not asked"):
-        check_candidates({"z": []}, {"q": ""}, COLLECTION, 5, "x")
+        Checker(COLLECTION, 5, "x").check({"z": []}, {"q": ""})
 
 
 def test_tuning_tries_the_grid_and_the_recipes_own_settings() -> None:

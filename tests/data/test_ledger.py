@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from crosstune.data import MiningSettings, mine, read_groups, read_ledger
 from crosstune.errors import InputError
-from mining_cases import random_case
+from crosstune.records import ranking
+from mining_cases import other_run, random_case
 
 OF_THE_QUERY = ("judged_positive", "outside_ranks", "reviewed", "near_copy", "likely_positive", "doubtful")
 
@@ -26,6 +27,13 @@ def letters_teacher(pairs: Sequence[tuple[str, str]]) -> list[float]:
     return [float(sum(map(ord, passage[-4:])) % 13 - 6) for _, passage in pairs]
 
 
+FURTHER = (
+    [{"first_stage": {"kind": "trec", "path": "a"}, "share": 0.5}],
+    [
+        {"first_stage": {"kind": "trec", "path": "a"}, "share": 0.3, "margin": 0.5},
+        {"first_stage": {"kind": "trec", "path": "b"}, "share": 0.7, "name": "b", "relative_margin": 0.1},
+    ],
+)
 OPTIONS = st.fixed_dictionaries(
     {"negatives": st.integers(1, 9), "first_rank": st.integers(1, 3), "last_rank": st.integers(12, 40)},
     optional={
@@ -42,14 +50,16 @@ OPTIONS = st.fixed_dictionaries(
             ]
         ),
         "max_groups": st.integers(1, 9),
+        "further": st.sampled_from(FURTHER),
     },
 )
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10**6), options=OPTIONS, reviewed=st.booleans())
-def test_the_sums_agree(seed: int, options: dict[str, Any], reviewed: bool) -> None:
+@given(seed=st.integers(0, 10**6), options=OPTIONS, reviewed=st.booleans(), second=st.booleans())
+def test_the_sums_agree(seed: int, options: dict[str, Any], reviewed: bool, second: bool) -> None:
     collection, run = random_case(seed, queries=4, depth=25)
+    others = {name: other_run(run, collection, seed, name) for name in ("trec", "b")}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if reviewed:
@@ -63,8 +73,9 @@ def test_the_sums_agree(seed: int, options: dict[str, Any], reviewed: bool) -> N
             (folder / "review.jsonl").write_text("".join(line + "\n" for line in lines))
         given_settings = MiningSettings.model_validate(options)
         teacher = letters_teacher if given_settings.teacher else None
+        model = letters_teacher if second else None
         try:
-            mine(collection, run, given_settings, seed, folder, teacher)
+            mine(collection, run, given_settings, seed, folder, teacher, further=others, model=model)
         except InputError as error:
             assert "no group could be mined" in str(error)
             return
@@ -83,14 +94,31 @@ def test_the_sums_agree(seed: int, options: dict[str, Any], reviewed: bool) -> N
     assert {k: n for k, n in summary["ledger"].items() if n} == reasons
     for reason in OF_THE_QUERY:
         assert counts[reason] == sum(row["groups"] for row in rows if row["reason"] == reason)
-    of_runs = {(q, d) for q in {r["query_id"] for r in rows} for d in run[q]}
-    assert {pair for pair, row in zip(pairs, rows, strict=True) if row["rank"] is not None} == of_runs
-    drawn = sum(len(row["taken_for"]) for row in rows if row["rank"] is None)
-    assert summary["random_negatives"] == drawn
+    runs = {"": run} | {f"_{f.label}": others[f.label] for f in given_settings.further}
+    for suffix, found in runs.items():
+        of_run = {(q, d): found[q][d] for q in {r["query_id"] for r in rows} for d in found[q]}
+        in_ledger = {pair: row for pair, row in zip(pairs, rows, strict=True) if row["rank" + suffix]}
+        assert {pair: row["score" + suffix] for pair, row in in_ledger.items()} == of_run
+        for (query_id, doc_id), row in in_ledger.items():
+            assert ranking(found[query_id])[row["rank" + suffix] - 1] == doc_id
+    sources = Counter(source for row in rows for source in row["taken_from"])
+    assert {k: n for k, n in summary["taken_from"].items() if n} == sources
+    shares = {f.label: f.share for f in given_settings.further}
     for row in rows:
         assert (row["reason"] == "taken") == bool(row["taken_for"])
-        if row["rank"] is not None:
-            assert row["score"] == run[row["query_id"]][row["doc_id"]]
+        assert len(row["taken_from"]) == len(row["taken_for"])
+        drawn = all(row["rank" + suffix] is None for suffix in runs)
+        assert {source == "random" for source in row["taken_from"]} <= {drawn}
+        for source in set(row["taken_from"]) - {"random"}:
+            rank = row["rank" if source == "first_stage" else f"rank_{source}"]
+            assert given_settings.first_rank <= rank <= given_settings.last_rank
+    by_group = Counter(
+        (r["query_id"], p, s) for r in rows for p, s in zip(r["taken_for"], r["taken_from"], strict=True)
+    )
+    for (_, _, source), count in by_group.items():
+        if source in shares:
+            bands = len(given_settings.bands or [1])
+            assert count <= shares[source] * given_settings.negatives + bands
 
 
 def test_rows_are_written_in_bounded_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +127,7 @@ def test_rows_are_written_in_bounded_batches(tmp_path: Path, monkeypatch: pytest
     mine(collection, run, MiningSettings(), 1, tmp_path)
     with pq.ParquetFile(tmp_path / "ledger.parquet") as file:
         sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
-        assert file.schema_arrow.metadata[b"crosstune"] == b"ledger, schema 1"
+        assert file.schema_arrow.metadata[b"crosstune"] == b"ledger, schema 2"
     assert max(sizes) == 40
     assert sum(sizes) == 240
 

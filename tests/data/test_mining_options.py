@@ -87,7 +87,7 @@ def test_quotas_lose_nothing() -> None:
 def test_random_negatives_come_from_what_was_not_retrieved(tmp_path: Path) -> None:
     summary = _mine(tmp_path, negatives=4, random_negatives=0.5)
     group = read_groups(tmp_path)[0]
-    assert summary["random_negatives"] == 2
+    assert summary["taken_from"] == {"first_stage": 2, "random": 2}
     assert set(group.doc_ids[3:]) == {"d6", "d7"}
     assert group.first_stage_scores[3:] == [None, None]
 

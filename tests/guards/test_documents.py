@@ -31,6 +31,7 @@ DOCUMENTS = [
     "docs/mining.md",
     "docs/performance.md",
     "docs/reproduce.md",
+    "docs/scale.md",
     "docs/serving.md",
     "docs/tuning.md",
     "docs/windows.md",

@@ -16,7 +16,16 @@ from crosstune.files import read_json, write_text
 from crosstune.progress import duration, say
 from crosstune.recipe import Recipe, dump_recipe, load_recipe
 from crosstune.reproduction import ReproductionPipeline
-from crosstune.run import RunFolder, is_done, locked, run_stage, split_run_dir
+from crosstune.run import (
+    ROUND_1,
+    RunFolder,
+    is_done,
+    locked,
+    run_stage,
+    split_run_dir,
+    take_over,
+    takes_over,
+)
 from crosstune.stages import Pipeline
 
 if TYPE_CHECKING:
@@ -52,7 +61,9 @@ def run(
     with locked(folder):
         write_text(folder.recipe, dump_recipe(pipeline.recipe))
         forced = False
-        for stage in pipeline.stages():
+        stages = pipeline.stages()
+        take_over(folder, stages)
+        for stage in stages:
             forced = forced or stage.name == force
             if not forced and is_done(folder, stage):
                 say(f"{stage.name}: skipped, up to date")
@@ -71,18 +82,22 @@ def run(
 
 
 def run_one(name: str, path: str, overrides: Sequence[str], *, as_json: bool) -> None:
-    """One stage alone. Raises `InputError` when a stage before it has not been run with this recipe."""
+    """One stage alone; the collection and the first of two rounds are done before it where they are not.
+
+    Raises `InputError` when another stage before it has not been run with this recipe."""
     pipeline = _pipeline(path, overrides)
     _check_stage(pipeline, name)
     folder = pipeline.folder
     with locked(folder):
         write_text(folder.recipe, dump_recipe(pipeline.recipe))
-        for stage in pipeline.stages():
+        stages = pipeline.stages()
+        take_over(folder, stages)
+        for stage in stages:
             if stage.name == name:
                 run_stage(folder, stage) if not is_done(folder, stage) else say(f"{name}: up to date")
                 break
             if not is_done(folder, stage):
-                if stage.name != "collection":
+                if stage.name not in ("collection", *ROUND_1.values()):
                     raise InputError(
                         f"{folder.root}: the stage {stage.name} has not been run with these settings; "
                         f"run crosstune {stage.name} first, or crosstune run for all stages"
@@ -149,7 +164,8 @@ def _show_plan(pipeline: AnyPipeline, force: str | None) -> None:
     forced = False
     for stage in pipeline.stages():
         forced = forced or stage.name == force
-        done = not forced and is_done(pipeline.folder, stage)
+        ready = is_done(pipeline.folder, stage) or takes_over(pipeline.folder, stage) is not None
+        done = ready and not forced
         print(f"{stage.name:<12}{'skip, up to date' if done else 'run'}")
     if isinstance(pipeline, Pipeline) and pipeline.recipe.curve:
         print(f"{'curve':<12}mine and train on parts of the labels as well")

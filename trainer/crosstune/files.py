@@ -92,6 +92,16 @@ def open_binary(path: Path) -> IO[bytes]:
     return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
 
 
+def is_packed(path: Path) -> bool:
+    """Whether its first bytes are those of gzip or zstd; not, where it cannot be read."""
+    try:
+        with path.open("rb") as handle:
+            start = handle.read(4)
+    except OSError:
+        return False
+    return start.startswith(_GZIP) or start == _ZSTD
+
+
 def find_file(path: Path) -> Path:
     """`path` itself, or its `.gz` or `.zst` when only that is there."""
     packed = (path.with_name(path.name + suffix) for suffix in COMPRESSED)

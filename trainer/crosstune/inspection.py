@@ -19,6 +19,7 @@ from crosstune.trec import read_run
 
 if TYPE_CHECKING:
     from crosstune.data.audit import Audit
+    from crosstune.data.mining.story import Seen
 
 
 def story(root: Path, query_id: str, *, as_json: bool) -> str:
@@ -34,13 +35,26 @@ def story(root: Path, query_id: str, *, as_json: bool) -> str:
     for positive in told.positives:
         rank = "not retrieved" if positive.rank is None else f"rank {positive.rank}"
         lines.append(f"  {positive.doc_id}  grade {positive.grade}, {rank}  {positive.text}")
-    lines += ["", f"{'rank':>6} {'score':>8} {'teacher':>8} {'similar':>8}  {'reason':<16} document"]
-    for seen in told.candidates:
-        lines.append(
-            f"{seen.rank or 'random':>6} {_number(seen.score)} {_number(seen.teacher_score)} "
-            f"{_number(seen.similarity)}  {seen.reason.replace('_', ' '):<16} {seen.doc_id}  {seen.text}"
-        )
+    names = list(told.candidates[0].further)
+    others = "".join(f"{f'{name} rank':>16} {'score':>8} " for name in names)
+    lines += [
+        "",
+        f"{'rank':>6} {'score':>8} {others}{'teacher':>8} {'model':>8} {'similar':>8}  {'reason':<16} "
+        "document",
+    ]
+    lines += [_candidate(seen) for seen in told.candidates]
     return "\n".join(lines)
+
+
+def _candidate(seen: Seen) -> str:
+    places = seen.further.values()
+    drawn = seen.rank is None and all(place["rank"] is None for place in places)
+    others = "".join(f"{place['rank'] or '–':>16} {_number(place['score'])} " for place in places)
+    return (
+        f"{'random' if drawn else seen.rank or '–':>6} {_number(seen.score)} {others}"
+        f"{_number(seen.teacher_score)} {_number(seen.model_score)} {_number(seen.similarity)}  "
+        f"{seen.reason.replace('_', ' '):<16} {seen.doc_id}  {seen.text}"
+    )
 
 
 def audit(target: Path, out: Path | None, *, as_json: bool) -> str:

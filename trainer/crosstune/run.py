@@ -20,10 +20,15 @@ from crosstune.files import read_json, replace_folder, write_json
 from crosstune.heap import give_back
 from crosstune.progress import duration, say
 
-StageName = Literal["collection", "retrieve", "mine", "adapt", "train", "evaluate", "export"]
+StageName = Literal[
+    "collection", "retrieve", "mine_1", "train_1", "mine", "adapt", "train", "evaluate", "export"
+]
 RUN_DIR = "run_dir="
 STAGES: tuple[StageName, ...] = ("collection", "retrieve", "mine", "train", "evaluate", "export")
-"""Of every recipe with a collection; one with `adapt.steps` has `adapt` before `train`."""
+"""Of every recipe with a collection; one with `adapt.steps` has `adapt` before its first training."""
+ROUND_1: dict[StageName, StageName] = {"mine": "mine_1", "train": "train_1"}
+"""With a second round of mining, the stages of the first one: `mine` and `train` are always the last round's,
+so that whoever reads a run folder reads those."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,9 @@ class RunFolder:
     def stamp(self, name: StageName) -> Path:
         return self.root / ".stages" / f"{name}.json"
 
-    def candidates(self, split: str) -> Path:
-        return self.stage("retrieve") / f"{split}.trec"
+    def candidates(self, split: str, further: str | None = None) -> Path:
+        """The run of the reranked first stage, or of one that mining alone draws from."""
+        return self.stage("retrieve") / (f"{split}.{further}.trec" if further else f"{split}.trec")
 
     def scores(self, split: str, system: str) -> Path:
         """The run of a reranked system (`base`, `tuned` or `fused`)."""
@@ -99,6 +105,11 @@ class RunFolder:
         return self.stage("train") / "start"
 
     @property
+    def model_1(self) -> Path:
+        """What round 1 trained, when there are two."""
+        return self.stage("train_1") / "model"
+
+    @property
     def train_log(self) -> Path:
         return self.stage("train") / "train_log.jsonl"
 
@@ -120,7 +131,10 @@ class RunFolder:
 
         Raises `InputError` where none has begun.
         """
-        for folder in (self.partial("train"), self.stage("train")):
+        for folder in (
+            *(self.partial("train"), self.partial("train_1")),
+            *(self.stage("train"), self.stage("train_1")),
+        ):
             if folder.is_dir():
                 return folder
         raise InputError(
@@ -169,7 +183,7 @@ class Stage:
     @property
     def resumable(self) -> bool:
         """Whether the work goes on from what an interrupted call left in the partial folder."""
-        return self.name in ("adapt", "train")
+        return self.name in ("adapt", "train_1", "train")
 
 
 @contextmanager
@@ -194,6 +208,24 @@ def locked(folder: RunFolder) -> Iterator[None]:
 def is_done(folder: RunFolder, stage: Stage) -> bool:
     """Whether the stage's folder holds the outcome for this very fingerprint."""
     return folder.stage(stage.name).is_dir() and _stamp(folder, stage) == "done"
+
+
+def takes_over(folder: RunFolder, stage: Stage) -> Path | None:
+    """What a run of one round mined or trained, when that is what this stage of round 1 would do."""
+    for name, first in ROUND_1.items():
+        if stage.name == first and is_done(folder, Stage(name, stage.fingerprint, stage.work)):
+            return folder.stage(name)
+    return None
+
+
+def take_over(folder: RunFolder, stages: Sequence[Stage]) -> None:
+    """Moves it to where round 1 belongs, so that a second round begins where the run had ended."""
+    for stage in stages:
+        done = takes_over(folder, stage)
+        if done is not None and not is_done(folder, stage):
+            replace_folder(done, folder.stage(stage.name))
+            _write_stamp(folder, stage, "done", 0.0)
+            say(f"{stage.name}: what {done.name} did is taken over")
 
 
 def run_stage(folder: RunFolder, stage: Stage) -> None:

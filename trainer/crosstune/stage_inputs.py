@@ -1,4 +1,4 @@
-"""What each stage reads that no stage before it wrote: part of its fingerprint."""
+"""Which stages a recipe has, and what each reads that no stage before it wrote: part of its fingerprint."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ from pathlib import Path
 from crosstune.errors import InputError
 from crosstune.files import sha256_file
 from crosstune.recipe import Recipe
-from crosstune.run import code_version, fingerprint
+from crosstune.run import STAGES, StageName, code_version, fingerprint
+
+
+def stage_names(recipe: Recipe) -> list[StageName]:
+    """In order: the first of two rounds before the last one; what is adapted once starts both trainings."""
+    adapted: list[StageName] = ["adapt"] if recipe.adapt.steps else []
+    rounds: list[StageName] = ["mine", *adapted, "train"]
+    if recipe.mine.round == 2:
+        rounds = ["mine_1", *adapted, "train_1", "mine", "train"]
+    return [*STAGES[:2], *rounds, *STAGES[4:]]
 
 
 def mining_inputs(recipe: Recipe) -> list[object]:
-    """What mining reads beside the candidates: the answers of a review, and the teacher with its length rule
-    and code."""
+    """What mining reads beside the candidates: the answers of a review, and the models that score, with their
+    length rule and code."""
     inputs: list[object] = []
     if recipe.mine.review is not None:
         answers = Path(recipe.mine.review).expanduser()
@@ -23,15 +32,21 @@ def mining_inputs(recipe: Recipe) -> list[object]:
         from crosstune.train.mining_teacher import resolve_teacher
 
         resolve_teacher(recipe.mine.teacher)
-        rule = recipe.train.length_rule.as_json()
-        inputs += [model_digest(recipe.mine.teacher), rule, code_version(("train", "serve"))]
+        inputs.append(model_digest(recipe.mine.teacher))
+    if recipe.mine.teacher is not None or recipe.mine.round > 1:
+        inputs += [recipe.train.length_rule.as_json(), code_version(("train", "serve"))]
     return inputs
 
 
-def first_stage_inputs(recipe: Recipe) -> list[str]:
+def first_stage_inputs(recipe: Recipe) -> list[object]:
+    """What decides the candidates: files outside the recipe, and the first stages that mining alone asks."""
     from crosstune.data import input_digests
 
-    return input_digests(recipe.first_stage)
+    further = [
+        [single.label, single.first_stage.model_dump(), input_digests(single.first_stage)]
+        for single in recipe.mine.further
+    ]
+    return [input_digests(recipe.first_stage), *further]
 
 
 def dev_inputs(recipe: Recipe) -> list[object]:

@@ -5,20 +5,27 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crosstune.errors import InputError
 from crosstune.export_inputs import dev_calibration, format_sample
 from crosstune.files import sha256_folder, write_json
+from crosstune.mining_stage import mine_stage
 from crosstune.progress import say
 from crosstune.recipe import Recipe, dump_recipe
 from crosstune.records import Collection, Qrels, Run, Split
-from crosstune.run import STAGES, RunFolder, Stage, StageName, code_version, fingerprint
-from crosstune.stage_inputs import dev_inputs, first_stage_inputs, mining_inputs, training_inputs
+from crosstune.run import ROUND_1, RunFolder, Stage, StageName, code_version, fingerprint
+from crosstune.stage_inputs import (
+    dev_inputs,
+    first_stage_inputs,
+    mining_inputs,
+    stage_names,
+    training_inputs,
+)
 from crosstune.train.trackers import Facts, report_results
-from crosstune.trec import read_run, write_run
+from crosstune.trec import read_run, read_run_lines, write_run
 
 if TYPE_CHECKING:
     from crosstune.evaluate import ProbeRuns
@@ -34,9 +41,8 @@ PROBE_SPLITS: tuple[Split, ...] = ("test", "dev")
 STAGE_CODE: dict[StageName, tuple[str, ...]] = {
     "collection": ("data",),
     "retrieve": ("data",),
-    "mine": ("data",),
-    "adapt": ("train", "serve", "evaluate"),
-    "train": ("train", "serve", "evaluate"),
+    **dict.fromkeys(("mine_1", "mine"), ("data",)),
+    **dict.fromkeys(("adapt", "train_1", "train"), ("train", "serve", "evaluate")),
     "evaluate": ("evaluate", "train", "serve"),
     "export": ("export", "serve", "evaluate"),
 }
@@ -56,12 +62,16 @@ class Pipeline:
         from crosstune.data import collection_digest, probe_digest
 
         recipe = self.recipe
+        first = recipe.model_copy(update={"mine": recipe.mine.model_copy(update={"round": 1})})
+        train = [recipe.train.model_dump(exclude={"report_to"}), *training_inputs(recipe)]
         settings: dict[StageName, object] = {
             "collection": [recipe.collection, collection_digest(recipe.collection, recipe.seed)],
-            "retrieve": [recipe.first_stage.model_dump(), first_stage_inputs(recipe)],
+            "retrieve": [recipe.first_stage.model_dump(), *first_stage_inputs(recipe)],
+            "mine_1": [first.mine.model_dump(), recipe.seed, *mining_inputs(first)],
+            "train_1": train,
             "mine": [recipe.mine.model_dump(), recipe.seed, *mining_inputs(recipe)],
             "adapt": [recipe.adapt.model_dump(), *dev_inputs(recipe)],
-            "train": [recipe.train.model_dump(exclude={"report_to"}), *training_inputs(recipe)],
+            "train": train,
             "evaluate": [
                 recipe.evaluate.model_dump(),
                 recipe.seed,
@@ -73,25 +83,22 @@ class Pipeline:
         work: dict[StageName, Callable[[Path], None]] = {
             "collection": self._collection,
             "retrieve": self._retrieve,
-            "mine": self._mine,
+            "mine_1": partial(self._mine, model=None),
+            "train_1": partial(self._train, mined=ROUND_1["mine"]),
+            "mine": partial(self._mine, model=self.folder.model_1 if recipe.mine.round == 2 else None),
             "adapt": self._adapt,
-            "train": self._train,
+            "train": partial(self._train, mined="mine"),
             "evaluate": self._evaluate,
             "export": self._export,
         }
         stages: dict[StageName, Stage] = {}
         before = ""
-        for name in self._names():
+        for name in stage_names(recipe):
             after = stages["retrieve"].fingerprint if name == "adapt" else before
             mark = fingerprint(after, settings[name], code_version(STAGE_CODE[name]))
             before = fingerprint(before, mark) if name == "adapt" else mark
             stages[name] = Stage(name, mark, work[name])
         return [*stages.values()]
-
-    def _names(self) -> list[StageName]:
-        adapted: list[StageName] = ["adapt"] if self.recipe.adapt.steps else []
-        place = STAGES.index("train")
-        return [*STAGES[:place], *adapted, *STAGES[place:]]
 
     def _collection(self, out: Path) -> None:
         from crosstune.data import prepare_collection, read_collection
@@ -128,19 +135,11 @@ class Pipeline:
     def _retrieve(self, out: Path) -> None:
         from crosstune.data import retrieve
 
-        retrieve(self.collection(), self.recipe.first_stage, out)
+        further = {single.label: single.first_stage for single in self.recipe.mine.further}
+        retrieve(self.collection(), self.recipe.first_stage, out, further)
 
-    def _mine(self, out: Path) -> None:
-        from crosstune.data import mine
-        from crosstune.train.mining_teacher import mining_teacher
-
-        recipe, collection, candidates = self.recipe, self.collection(), self._candidates("train")
-        if recipe.mine.teacher is None:
-            mine(collection, candidates, recipe.mine, recipe.seed, out)
-            return
-        rule = recipe.train.length_rule
-        with mining_teacher(recipe.mine.teacher, rule, recipe.seed, self.folder.cache) as teacher:
-            mine(collection, candidates, recipe.mine, recipe.seed, out, teacher)
+    def _mine(self, out: Path, model: Path | None) -> None:
+        mine_stage(self.recipe, self.collection(), self.folder, out, model)
 
     def _adapt(self, out: Path) -> None:
         from crosstune.train import adapt_to_corpus
@@ -149,7 +148,7 @@ class Pipeline:
         dev = self._candidates("dev")
         adapt_to_corpus(self.collection(), dev, recipe.model, recipe.adapt, recipe.train, recipe.seed, out)
 
-    def _train(self, out: Path) -> None:
+    def _train(self, out: Path, mined: StageName) -> None:
         from crosstune.data import read_groups
         from crosstune.train import take_tuned, train
 
@@ -157,7 +156,7 @@ class Pipeline:
         if recipe.tuned is not None:
             take_tuned(recipe.tuned, collection, dev, recipe.model, recipe.train, recipe.seed, out)
             return
-        groups = read_groups(self.folder.stage("mine"))
+        groups = read_groups(self.folder.stage(mined))
         adapted = self.folder.adapted if recipe.adapt.steps else None
         facts = Facts(recipe.name, recipe.model_dump(), lambda: sha256_folder(self.collection_folder()))
         train(groups, collection, dev, recipe.model, recipe.train, recipe.seed, out, adapted, facts)
@@ -283,13 +282,18 @@ class Pipeline:
 
     def sample_pairs(self, split: Split = "dev", count: int = PARITY_PAIRS) -> list[tuple[str, str]]:
         """Pairs of a split's candidates; those of dev are what the exported model is compared on."""
-        collection, candidates = self.collection(), self._candidates(split)
-        pairs = [
-            (collection.queries[query_id], collection.passages[doc_id])
-            for query_id, scores in candidates.items()
-            for doc_id in scores
-        ]
-        return random.Random(self.recipe.seed).sample(pairs, min(count, len(pairs)))
+        collection, path = self.collection(), self.folder.candidates(split)
+        if not path.is_file():
+            return []
+        size = sum(1 for _ in read_run_lines(path))
+        places = random.Random(self.recipe.seed).sample(range(size), min(count, size))
+        wanted = set(places)
+        found = {
+            place: (collection.queries[query_id], collection.passages[doc_id])
+            for place, (_, query_id, doc_id, _) in enumerate(read_run_lines(path))
+            if place in wanted
+        }
+        return [found[place] for place in places]
 
     def _candidates(self, split: Split) -> Run:
         path = self.folder.candidates(split)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,11 +19,23 @@ from crosstune.records import Qrels, Run, ranking
 
 def write_run(path: Path, run: Run, tag: str) -> None:
     """Writes `qid Q0 docno rank score tag`, best first; scores keep their full fp32 value."""
+    with run_writer(path, tag) as write:
+        write(run)
+
+
+@contextmanager
+def run_writer(path: Path, tag: str) -> Iterator[Callable[[Run], None]]:
+    """Yields `write(run)` for the parts of a run, each with queries of its own, as `write_run` writes it
+    whole. The file appears when the block ends well."""
     with staged_file(path) as temporary, temporary.open("w", encoding="utf-8") as handle:
-        for query_id, scores in run.items():
-            for rank, doc_id in enumerate(ranking(scores), start=1):
-                score = np.format_float_positional(np.float32(scores[doc_id]), unique=True, trim="0")
-                handle.write(f"{query_id} Q0 {doc_id} {rank} {score} {tag}\n")
+
+        def write(run: Run) -> None:
+            for query_id, scores in run.items():
+                for rank, doc_id in enumerate(ranking(scores), start=1):
+                    score = np.format_float_positional(np.float32(scores[doc_id]), unique=True, trim="0")
+                    handle.write(f"{query_id} Q0 {doc_id} {rank} {score} {tag}\n")
+
+        yield write
 
 
 @dataclass(frozen=True)
@@ -75,21 +88,25 @@ def _run_lines(path: Path) -> Iterator[tuple[int, str, str, str, float]]:
     """Yields `(line number, query id, document id, rank column, score)`."""
     for number, line in read_lines(path):
         columns = line.split()
-        if not columns:
-            continue
-        if len(columns) != 6:
-            raise InputError(
-                f"{path}:{number}: found {len(columns)} columns, a TREC run has 6: "
-                "qid Q0 docno rank score tag"
-            )
-        query_id, _, doc_id, rank, text, _ = columns
-        try:
-            score = float(text)
-        except ValueError:
-            score = math.nan
-        if not math.isfinite(score):
-            raise InputError(f"{path}:{number}: score {text!r} is not a finite number")
-        yield number, query_id, doc_id, rank, score
+        if columns:
+            yield number, *parse_line(path, number, columns)
+
+
+def parse_line(path: Path, number: int, columns: list[str]) -> tuple[str, str, str, float]:
+    """`(query id, document id, rank column, score)` of a line. Raises `InputError` with file and line for
+    another number of columns and a score that is not a finite number."""
+    if len(columns) != 6:
+        raise InputError(
+            f"{path}:{number}: found {len(columns)} columns, a TREC run has 6: qid Q0 docno rank score tag"
+        )
+    query_id, _, doc_id, rank, text, _ = columns
+    try:
+        score = float(text)
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise InputError(f"{path}:{number}: score {text!r} is not a finite number")
+    return query_id, doc_id, rank, score
 
 
 def _add(run: Run, path: Path, number: int, query_id: str, doc_id: str, score: float) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from crosstune.data.collection import collection_digest, prepare_collection, read_collection
-from crosstune.data.first_stages.checks import check_candidates
+from crosstune.data.first_stages.checks import Checker
 from crosstune.data.first_stages.settings import Bm25Settings
 from crosstune.errors import InputError
 from crosstune.files import find_file
@@ -88,7 +88,7 @@ def open_probe(settings: ProbeSettings, splits: Sequence[Split], seed: int) -> P
     queries = {query_id: collection.queries[query_id] for query_id in chosen}
     depth = settings.first_stage.depth
     found = Bm25(collection, settings.first_stage).search(queries, depth)
-    run = check_candidates(found, queries, collection, depth, "BM25").run
+    run = Checker(collection, depth, "BM25").check(found, queries)
     say(f"  {spec}: {len(chosen)} of {len(judged)} queries of {split}, {depth} candidates each by BM25")
     return Probe(
         spec, split, {query_id: judged[query_id] for query_id in chosen}, run, queries, collection.passages

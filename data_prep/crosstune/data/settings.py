@@ -6,7 +6,11 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from crosstune.data.first_stages.settings import FirstStageSettings
 from crosstune.settings import Settings
+
+RERANKED, RANDOM = "first_stage", "random"
+"""Where a negative was drawn from, beside the names of further first stages."""
 
 
 class Band(Settings):
@@ -17,8 +21,24 @@ class Band(Settings):
     share: float = Field(gt=0, le=1, description="of the negatives that are not random")
 
 
+class FurtherFirstStage(Settings):
+    """A first stage that gives negatives and is not reranked."""
+
+    first_stage: FirstStageSettings = Field(description="as the recipe's own first_stage")
+    share: float = Field(gt=0, le=1, description="of the negatives that are not random")
+    name: str | None = Field(
+        None, pattern=r"^[a-z][a-z0-9_]*$", description="of its columns in the ledger; its kind when null"
+    )
+    margin: float | None = Field(None, ge=0, description="as mine.margin, in points of this first stage")
+    relative_margin: float | None = Field(None, ge=0, lt=1, description="as mine.relative_margin")
+
+    @property
+    def label(self) -> str:
+        return self.name or self.first_stage.kind
+
+
 class MiningSettings(Settings):
-    """Which of the first stage's candidates become negatives."""
+    """Which of the first stages' candidates become negatives."""
 
     group_by: Literal["positive", "query"] = Field(
         "positive", description="a group a positive, or a query with all its positives and their grades"
@@ -28,6 +48,10 @@ class MiningSettings(Settings):
     last_rank: int = Field(50, ge=1, description="worst rank that negatives are drawn from")
     bands: list[Band] | None = Field(
         None, min_length=1, description="hard and easy mixed: shares by band of ranks; one band when null"
+    )
+    further: list[FurtherFirstStage] = Field(
+        default_factory=list,
+        description="first stages beside first_stage, each with its share of the negatives",
     )
     random_negatives: float = Field(
         0.0, ge=0, le=1, description="share of the negatives that is drawn from all documents"
@@ -66,6 +90,9 @@ class MiningSettings(Settings):
         le=1,
         description="of the queries that max_groups leaves; smaller ones lie in larger ones",
     )
+    round: int = Field(
+        1, ge=1, le=2, description="with 2, what round 1 trained scores the candidates, and all begins again"
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> MiningSettings:
@@ -78,7 +105,21 @@ class MiningSettings(Settings):
         if self.distill_teacher and self.teacher is None:
             raise ValueError("distill_teacher needs a teacher; name a cross-encoder with teacher")
         self._check_bands()
+        self._check_further()
         return self
+
+    def _check_further(self) -> None:
+        labels = [further.label for further in self.further]
+        for label in labels:
+            if labels.count(label) > 1 or label in (RERANKED, RANDOM):
+                raise ValueError(
+                    f"further: {label!r} names more than one source of negatives; give each a name of its own"
+                )
+        total = sum(further.share for further in self.further)
+        if total > 1 + 1e-6:
+            raise ValueError(
+                f"the shares of further sum to {total:g}; what is left of 1 is first_stage's own share"
+            )
 
     def _check_bands(self) -> None:
         before = self.first_rank - 1

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from crosstune.data.groups import groups_writer
 from crosstune.data.schema import COLLECTION_FILE, COLLECTION_VERSION, GROUPS_FILE, GROUPS_VERSION
 from crosstune.data.store import Store
 from crosstune.errors import InputError
@@ -90,37 +90,14 @@ def write_groups(store: Store, folder: Path, about: dict[str, Any]) -> dict[str,
 
     Raises `InputError` when no positive has a judged negative beside it.
     """
-    from datasets import Dataset, Features, List, Value, disable_progress_bars
-    from datasets.arrow_writer import ArrowWriter
-
-    disable_progress_bars()
-    texts, numbers = List(Value("string")), List(Value("float64"))
-    features = Features(
-        {
-            "query_id": Value("string"),
-            "query": Value("string"),
-            "doc_ids": texts,
-            "docs": texts,
-            "labels": List(Value("int64")),
-            "first_stage_scores": numbers,
-            "teacher_scores": numbers,
-        }
-    )
     written: dict[str, int] = {}
     maker = _GroupMaker(store)
     for split in SPLITS:
-        stream = folder / f"{split}.arrow"
-        with ArrowWriter(path=str(stream), features=features) as writer:
-            count = 0
+        with groups_writer(folder if split == "train" else folder / split) as groups:
             for group in maker.groups(split):
-                writer.write(asdict(group))
-                count += 1
-            if count:
-                writer.finalize()
-                target = folder / "groups" if split == "train" else folder / split / "groups"
-                Dataset.from_file(str(stream)).save_to_disk(target)
-                written[f"{split} groups"] = count
-        stream.unlink(missing_ok=True)
+                groups.add(group)
+        if groups.count:
+            written[f"{split} groups"] = groups.count
     if not written:
         raise InputError(
             "there is no group to write: no positive has a judged negative beside it "

@@ -53,7 +53,8 @@ function show(state) {
   at("query").textContent = item ? item.query : "Nothing is left to review.";
   if (!item) return;
   at("positive-head").textContent = "judged relevant: " + item.positive_id;
-  at("negative-head").textContent = "is this relevant? " + item.doc_id + ", rank " + (item.rank ?? "random");
+  const rank = item.rank ? "rank " + item.rank : "not retrieved";
+  at("negative-head").textContent = "is this relevant? " + item.doc_id + ", " + rank;
   fill(at("positive"), item.positive, item.negative); fill(at("negative"), item.negative, item.positive);
 }
 async function call(path, options) {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +11,11 @@ from crosstune.data.first_stages import tokens
 from crosstune.data.first_stages.without_jax import bm25s
 from crosstune.errors import InputError
 from crosstune.files import sha256_file
-from crosstune.progress import progress
 from crosstune.records import Collection
 
 if TYPE_CHECKING:
     from crosstune.data.first_stages.protocol import Found
     from crosstune.data.first_stages.settings import Bm25Settings
-
-_QUERIES_AT_ONCE = 500
 
 
 class Bm25:
@@ -35,21 +32,20 @@ class Bm25:
         found: dict[str, list[tuple[str, float]]] = {}
         words = dict(zip(queries, tokens.tokenize(list(queries.values()), self._settings), strict=True))
         asked = [query_id for query_id in queries if words[query_id]]
-        with progress("BM25, queries", len(asked)) as advance:
-            for part in _parts(asked):
-                places, scores = self._model.retrieve(
-                    [words[query_id] for query_id in part],
-                    k=min(depth, len(self._ids)),
-                    show_progress=False,
-                    backend_selection="numpy",
-                )
-                for query_id, row, values in zip(part, places, scores, strict=True):
-                    found[query_id] = [
-                        (self._ids[place], float(value))
-                        for place, value in zip(row, values, strict=True)
-                        if value > 0
-                    ]
-                advance(len(part))
+        if not asked:
+            return found
+        places, scores = self._model.retrieve(
+            [words[query_id] for query_id in asked],
+            k=min(depth, len(self._ids)),
+            show_progress=False,
+            backend_selection="numpy",
+        )
+        for query_id, row, values in zip(asked, places, scores, strict=True):
+            found[query_id] = [
+                (self._ids[place], float(value))
+                for place, value in zip(row, values, strict=True)
+                if value > 0
+            ]
         return found
 
     def notes(self) -> dict[str, object]:
@@ -85,8 +81,3 @@ def build(passages: Sequence[Sequence[str]], k1: float, b: float) -> Any:
     model = bm25s().BM25(method="lucene", k1=k1, b=b)
     model.index(passages, show_progress=False)
     return model
-
-
-def _parts(query_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(query_ids), _QUERIES_AT_ONCE):
-        yield query_ids[start : start + _QUERIES_AT_ONCE]

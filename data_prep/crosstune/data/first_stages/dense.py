@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 from crosstune.data.first_stages.encoder import Encoder, Table, unit
 from crosstune.data.first_stages.vector_cache import passage_vectors
 from crosstune.data.first_stages.vector_index import VectorIndex
-from crosstune.progress import progress, say
+from crosstune.progress import say
 from crosstune.records import Collection
 
 if TYPE_CHECKING:
     from crosstune.data.first_stages.protocol import Found
     from crosstune.data.first_stages.settings import DenseSettings
-
-_QUERIES_AT_ONCE = 256
 
 
 class Dense:
@@ -37,22 +35,15 @@ class Dense:
             )
 
     def search(self, queries: Mapping[str, str], depth: int) -> Found:
-        found = {}
-        ids = list(queries)
-        with progress("dense, queries", len(ids)) as advance:
-            for start in range(0, len(ids), _QUERIES_AT_ONCE):
-                part = ids[start : start + _QUERIES_AT_ONCE]
-                encoded = self._encoder.encode([queries[query_id] for query_id in part], "query")
-                self._queries_cut += int(encoded.cut.sum())
-                scores, places = self._index.search(self._scaled(encoded.vectors), depth)
-                for query_id, values, row in zip(part, scores.tolist(), places.tolist(), strict=True):
-                    found[query_id] = [
-                        (self._ids[place], value)
-                        for place, value in zip(row, values, strict=True)
-                        if place >= 0
-                    ]
-                advance(len(part))
-        return found
+        encoded = self._encoder.encode(list(queries.values()), "query")
+        self._queries_cut += int(encoded.cut.sum())
+        scores, places = self._index.search(self._scaled(encoded.vectors), depth)
+        return {
+            query_id: [
+                (self._ids[place], value) for place, value in zip(row, values, strict=True) if place >= 0
+            ]
+            for query_id, values, row in zip(queries, scores.tolist(), places.tolist(), strict=True)
+        }
 
     def notes(self) -> dict[str, object]:
         recall = self._index.recall_against_exact()

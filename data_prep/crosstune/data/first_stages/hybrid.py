@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from crosstune.data.first_stages.checks import check_candidates
+from crosstune.data.first_stages.checks import Checker
 from crosstune.data.first_stages.kinds import open_first_stage
 from crosstune.records import Collection, ranking
 
@@ -21,24 +21,18 @@ class Hybrid:
     """Each of `of` searches to its own depth; the union of what they find is fused."""
 
     def __init__(self, collection: Collection, settings: HybridSettings) -> None:
-        self._collection = collection
         self._settings = settings
         self._stages = [open_first_stage(collection, single) for single in settings.of]
-        self._left_out = [{"unknown_document": 0, "duplicate": 0} for _ in settings.of]
+        self._checkers = [
+            Checker(collection, single.depth, f"first stage {single.kind} of the hybrid")
+            for single in settings.of
+        ]
 
     def search(self, queries: Mapping[str, str], depth: int) -> Found:
-        runs = []
-        for stage, single, left_out in zip(self._stages, self._settings.of, self._left_out, strict=True):
-            checked = check_candidates(
-                stage.search(queries, single.depth),
-                queries,
-                self._collection,
-                single.depth,
-                f"first stage {single.kind} of the hybrid",
-            )
-            left_out["unknown_document"] += checked.unknown_documents
-            left_out["duplicate"] += checked.duplicates
-            runs.append(checked.run)
+        runs = [
+            checker.check(stage.search(queries, single.depth), queries)
+            for stage, single, checker in zip(self._stages, self._settings.of, self._checkers, strict=True)
+        ]
         weights = self._settings.weights or [1.0] * len(runs)
         unit = _share if self._settings.fusion == "weighted" else _reciprocal(self._settings.rrf_k)
         return {
@@ -49,9 +43,9 @@ class Hybrid:
     def notes(self) -> dict[str, object]:
         return {
             "of": [
-                {"kind": single.kind, "candidates_left_out": left_out, **stage.notes()}
-                for stage, single, left_out in zip(
-                    self._stages, self._settings.of, self._left_out, strict=True
+                {"kind": single.kind, "candidates_left_out": checker.left_out(), **stage.notes()}
+                for stage, single, checker in zip(
+                    self._stages, self._settings.of, self._checkers, strict=True
                 )
             ]
         }

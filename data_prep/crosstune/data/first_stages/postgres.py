@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from crosstune.data.first_stages.postgres_sql import advice, statement
 from crosstune.data.first_stages.protocol import needs_extra
 from crosstune.errors import InputError
-from crosstune.progress import progress, say
+from crosstune.progress import say
 
 if TYPE_CHECKING:
     import psycopg
@@ -47,12 +47,10 @@ class Postgres:
         say("  " + self._sql.replace("\n", "\n  "))
 
     def search(self, queries: Mapping[str, str], depth: int) -> Found:
-        found = {}
-        with progress("PostgreSQL, queries", len(queries)) as advance:
-            for query_id, text in queries.items():
-                found[query_id] = self._ask_again(query_id, self._parameters(text, depth))
-                advance(1)
-        return found
+        return {
+            query_id: self._ask_again(query_id, self._parameters(text, depth))
+            for query_id, text in queries.items()
+        }
 
     def notes(self) -> dict[str, object]:
         vector = {"model": self._settings.model, "queries_cut": self._queries_cut}

@@ -2,80 +2,124 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crosstune.data.first_stages.checks import check_candidates
+from crosstune.data.first_stages.checks import Checker
 from crosstune.data.first_stages.kinds import open_first_stage
-from crosstune.data.first_stages.summary import RECALL_DEPTHS, RetrievalSummary, recall
+from crosstune.data.first_stages.summary import RECALL_DEPTHS, RetrievalSummary, Tally
 from crosstune.errors import InputError
 from crosstune.files import sha256_file, sha256_folder, write_json
 from crosstune.models import resolve_model
-from crosstune.progress import say
-from crosstune.records import SPLITS, Collection, Qrels, Run, ranking
-from crosstune.trec import write_run
+from crosstune.progress import progress, say
+from crosstune.records import SPLITS, Collection, Run, Split, ranking
+from crosstune.trec import run_writer
 
 if TYPE_CHECKING:
+    from crosstune.data.first_stages.protocol import FirstStage
     from crosstune.data.first_stages.settings import FirstStageSettings
+
+QUERIES_AT_ONCE = 200
+"""Queries of one call of a first stage, whose candidates are written before the next ones are asked."""
 
 # What to look at when no positive is found, by the kind that found none.
 _HINTS = {
-    "bm25": "Check first_stage.language ({language}) and first_stage.tokens ({tokens})",
-    "dense": "Check that first_stage.model ({model}) is an encoder for texts of this kind and language",
-    "hybrid": "Check each of first_stage.of alone",
-    "postgres": "Check first_stage.id_column ({id_column}) and first_stage.language ({language})",
+    "bm25": "Check {key}.language ({language}) and {key}.tokens ({tokens})",
+    "dense": "Check that {key}.model ({model}) is an encoder for texts of this kind and language",
+    "hybrid": "Check each of {key}.of alone",
+    "postgres": "Check {key}.id_column ({id_column}) and {key}.language ({language})",
     "trec": "Check that {path} is a run over this collection",
     "plugin": "Check what {name} indexes",
 }
 
 
-def retrieve(collection: Collection, settings: FirstStageSettings, folder: Path) -> RetrievalSummary:
+def retrieve(
+    collection: Collection,
+    settings: FirstStageSettings,
+    folder: Path,
+    further: Mapping[str, FirstStageSettings] | None = None,
+) -> RetrievalSummary:
     """Writes the best `depth` passages of each judged query as `{split}.trec`, and `retrieve.json`.
 
-    Raises `InputError` when no positive of the train split is found at all.
+    `further`: first stages that mining draws from as well, by name; their candidates of the train queries are
+    `train.{name}.trec`. Raises `InputError` when no positive of the train split is found at all.
     """
+    summary = _retrieve(collection, settings, folder, "first_stage", "")
+    others = {}
+    train = dataclasses.replace(collection, qrels={s: q for s, q in collection.qrels.items() if s == "train"})
+    for name, single in (further or {}).items() if train.qrels else ():
+        say(f"  first stage {name}, for mining:")
+        others[name] = asdict(_retrieve(train, single, folder, f"mine.further {name}", f".{name}"))
+    summary = dataclasses.replace(summary, further=others)
+    write_json(folder / "retrieve.json", asdict(summary))
+    return summary
+
+
+def _retrieve(
+    collection: Collection, settings: FirstStageSettings, folder: Path, key: str, suffix: str
+) -> RetrievalSummary:
+    """One first stage, whose runs are `{split}{suffix}.trec`; `key` is where the recipe names it."""
     stage = open_first_stage(collection, settings)
     if settings.depth > len(collection.passages):
         say(f"  depth {settings.depth} is more than the {len(collection.passages)} passages")
-    shares: dict[str, dict[str, float]] = {}
-    sizes: dict[str, int] = {}
-    empty: dict[str, int] = {}
-    fewer: dict[str, int] = {}
+    tallies: dict[str, Tally] = {}
     left_out: dict[str, dict[str, int]] = {}
     seconds = 0.0
-    for split, qrels in collection.qrels.items():
-        queries = {query_id: collection.queries[query_id] for query_id in qrels}
-        started = time.perf_counter()
-        found = stage.search(queries, settings.depth)
-        seconds += time.perf_counter() - started
-        checked = check_candidates(found, queries, collection, settings.depth, _name(settings))
-        write_run(folder / f"{split}.trec", checked.run, settings.kind)
-        sizes[split] = len(qrels)
-        empty[split] = sum(not scores for scores in checked.run.values())
-        fewer[split] = sum(len(scores) < settings.depth for scores in checked.run.values())
-        left_out[split] = {"unknown_document": checked.unknown_documents, "duplicate": checked.duplicates}
-        shares[split] = {
-            f"R@{k}": recall(qrels, checked.run, k) for k in RECALL_DEPTHS if k <= settings.depth
-        }
-        _show(split, shares[split], sizes[split], empty[split], fewer[split], left_out[split])
+    for split in collection.qrels:
+        checker = Checker(collection, settings.depth, _name(settings))
+        path = folder / f"{split}{suffix}.trec"
+        tallies[split], took = _search_split(stage, collection, split, settings, checker, path)
+        seconds += took
+        left_out[split] = checker.left_out()
+        _show(split, tallies[split], left_out[split], settings.depth)
         if split == "train":
-            _check_recall(qrels, checked.run, settings)
-    summary = RetrievalSummary(
+            _check_recall(tallies[split], settings, key)
+    queries = {split: tally.queries for split, tally in tallies.items()}
+    return RetrievalSummary(
         settings.kind,
         settings.depth,
-        shares,
-        sizes,
-        empty,
-        fewer,
+        {split: _recalls(tally, settings.depth) for split, tally in tallies.items()},
+        queries,
+        {split: tally.empty for split, tally in tallies.items()},
+        {split: tally.fewer for split, tally in tallies.items()},
         left_out,
-        1000 * seconds / sum(sizes.values()),
+        1000 * seconds / sum(queries.values()),
         stage.notes(),
     )
-    write_json(folder / "retrieve.json", asdict(summary))
-    return summary
+
+
+def _search_split(
+    stage: FirstStage,
+    collection: Collection,
+    split: Split,
+    settings: FirstStageSettings,
+    checker: Checker,
+    path: Path,
+) -> tuple[Tally, float]:
+    """Writes the run of a split; returns its counts and the seconds of the search alone."""
+    qrels, tally, seconds = collection.qrels[split], Tally(), 0.0
+    depths = {*RECALL_DEPTHS, settings.depth}
+    label = f"{settings.kind}, {split} queries"
+    with run_writer(path, settings.kind) as write, progress(label, len(qrels)) as advance:
+        for part in _parts(list(qrels)):
+            queries = {query_id: collection.queries[query_id] for query_id in part}
+            started = time.perf_counter()
+            found = stage.search(queries, settings.depth)
+            seconds += time.perf_counter() - started
+            run = checker.check(found, queries)
+            tally.add(qrels, run, settings.depth, depths)
+            write(run)
+            advance(len(part))
+    return tally, seconds
+
+
+def _parts(query_ids: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(query_ids), QUERIES_AT_ONCE):
+        yield query_ids[start : start + QUERIES_AT_ONCE]
 
 
 def search(collection: Collection, settings: FirstStageSettings, query: str) -> dict[str, float]:
@@ -89,7 +133,7 @@ def search_all(collection: Collection, settings: FirstStageSettings, queries: Ma
     a first stage that cannot answer new queries."""
     check_searchable(settings)
     found = open_first_stage(collection, settings).search(queries, settings.depth)
-    return check_candidates(found, queries, collection, settings.depth, _name(settings)).run
+    return Checker(collection, settings.depth, _name(settings)).check(found, queries)
 
 
 def check_searchable(settings: FirstStageSettings) -> None:
@@ -124,21 +168,24 @@ def _name(settings: FirstStageSettings) -> str:
     return f"first stage {named}"
 
 
-def _show(
-    split: str, shares: Mapping[str, float], size: int, empty: int, fewer: int, left_out: Mapping[str, int]
-) -> None:
-    shown = ", ".join(f"{name} {value:.3f}" for name, value in shares.items())
+def _recalls(tally: Tally, depth: int) -> dict[str, float]:
+    return {f"R@{k}": tally.recall(k) for k in RECALL_DEPTHS if k <= depth}
+
+
+def _show(split: str, tally: Tally, left_out: Mapping[str, int], depth: int) -> None:
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in _recalls(tally, depth).items())
     reasons = [f"{count} {reason.replace('_', ' ')}" for reason, count in left_out.items() if count]
     say(
-        f"  {split}: {size} queries, {shown}; {empty} without a result, {fewer} with fewer than asked"
-        + (f"; left out: {', '.join(reasons)}" if reasons else "")
+        f"  {split}: {tally.queries} queries, {shown}; {tally.empty} without a result, "
+        f"{tally.fewer} with fewer than asked" + (f"; left out: {', '.join(reasons)}" if reasons else "")
     )
 
 
-def _check_recall(qrels: Qrels, run: Run, settings: FirstStageSettings) -> None:
-    if recall(qrels, run, settings.depth) == 0.0:
+def _check_recall(tally: Tally, settings: FirstStageSettings, key: str) -> None:
+    if tally.recall(settings.depth) == 0.0:
+        which = "the first stage" if key == "first_stage" else f"the first stage of {key}"
+        hint = _HINTS[settings.kind].format(key=key, **settings.model_dump())
         raise InputError(
-            f"the first stage retrieves no positive of the train split among its best {settings.depth}: "
-            f"nothing can be learned from it. {_HINTS[settings.kind].format(**settings.model_dump())}, "
-            "and that queries and passages are not swapped"
+            f"{which} retrieves no positive of the train split among its best {settings.depth}: nothing "
+            f"can be learned from it. {hint}, and that queries and passages are not swapped"
         )

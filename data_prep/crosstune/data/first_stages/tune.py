@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from crosstune.data.first_stages.bm25 import Bm25, build, tokenized
-from crosstune.data.first_stages.checks import check_candidates
+from crosstune.data.first_stages.checks import Checker
 from crosstune.data.first_stages.summary import recall
 from crosstune.errors import InputError
 from crosstune.progress import progress
@@ -58,7 +58,7 @@ def tune(
         for k1, b in pairs:
             stage = Bm25(collection, settings, build(tokens, k1, b))
             found = stage.search(queries, settings.depth)
-            run = check_candidates(found, queries, collection, settings.depth, "bm25").run
+            run = Checker(collection, settings.depth, "bm25").check(found, queries)
             trials.append(Trial(k1, b, measure(qrels, run), recall(qrels, run, settings.depth)))
             advance(1)
     return sorted(trials, key=lambda trial: (-trial.value, -trial.recall))

@@ -1,10 +1,11 @@
 """Mining: one group a judged positive or a query, with negatives from the first stage's candidates, and a
 ledger of every candidate that was seen."""
 
+from crosstune.data.groups import read_groups
 from crosstune.data.mining.answers import Answer, read_answers
 from crosstune.data.mining.judge import Teacher
 from crosstune.data.mining.ledger import LEDGER, REASONS, read_ledger
-from crosstune.data.mining.mine import MiningSummary, mine, read_groups
+from crosstune.data.mining.mine import MiningSummary, mine
 
 __all__ = [
     "LEDGER",

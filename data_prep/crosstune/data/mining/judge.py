@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from crosstune.data.mining.answers import Answers
 from crosstune.data.mining.copies import NearCopies
@@ -15,31 +16,61 @@ Teacher = Callable[[Sequence[tuple[str, str]]], list[float]]
 """`(query, passage)` pairs -> a cross-encoder's logits, in the order given."""
 
 
-@dataclass
-class Candidate:
-    """One candidate of one query, and what becomes of it; `rank` and `score` are None for a random draw.
+class Place(NamedTuple):
+    """Where a first stage has a candidate; ranks count from 1, the score is its own."""
 
-    `reason`: why it is no negative of any group, None when it can be one. `left_for`: why the last group
-    left it. `groups`: groups that it was seen for; `taken_for`: the positives of those that took it.
+    rank: int
+    score: float
+
+
+@dataclass(slots=True)
+class Candidate:
+    """One candidate of one query, and what becomes of it.
+
+    `places`: by first stage, the reranked one as `RERANKED`; none for a random draw. `reason`: why it is no
+    negative of any group, None when it can be one. `left_for`: why the last group left it. `groups`: groups
+    that it was seen for; `taken`: the positives of those that took it, and for each the first stage whose
+    quota took it, or `RANDOM`. `model_logit`: of the model that round 1 trained.
     """
 
     doc_id: str
-    rank: int | None = None
-    score: float | None = None
+    places: dict[str, Place] = field(default_factory=dict)
     similarity: float | None = None
     teacher_logit: float | None = None
+    model_logit: float | None = None
     reason: str | None = None
     left_for: str = ""
     groups: int = 0
-    taken_for: list[str] = field(default_factory=list)
+    taken: list[tuple[str, str]] = field(default_factory=list)
     trusted: bool = False
+
+    def rank(self, source: str) -> int | None:
+        return self.places[source].rank if source in self.places else None
+
+    def score(self, source: str) -> float | None:
+        return self.places[source].score if source in self.places else None
 
     @property
     def teacher_score(self) -> float | None:
-        """The logistic function of the teacher's logit."""
-        if self.teacher_logit is None:
-            return None
-        return 1 / (1 + math.exp(-max(-700.0, min(700.0, self.teacher_logit))))
+        return _share(self.teacher_logit)
+
+    @property
+    def model_score(self) -> float | None:
+        return _share(self.model_logit)
+
+
+def _share(logit: float | None) -> float | None:
+    """The logistic function."""
+    return None if logit is None else 1 / (1 + math.exp(-max(-700.0, min(700.0, logit))))
+
+
+@dataclass(frozen=True)
+class Scorers:
+    """The models that mining asks: `teacher` denoises, `model` (what round 1 trained) says what is hard. The
+    model denoises as well where there is no teacher."""
+
+    teacher: Teacher | None = None
+    model: Teacher | None = None
 
 
 class QueryJudge:
@@ -55,7 +86,7 @@ class QueryJudge:
         collection: Collection,
         settings: MiningSettings,
         answers: Answers,
-        teacher: Teacher | None,
+        scorers: Scorers,
         query_id: str,
         foreign: Container[str] = (),
     ) -> None:
@@ -64,19 +95,21 @@ class QueryJudge:
         self._query_id = query_id
         self._settings = settings
         self._answers = answers
-        self._teacher = teacher
+        self._scorers = scorers
         self._foreign = foreign
         self._judged = collection.qrels["train"][query_id]
         self.relevant = {doc_id for doc_id, grade in self._judged.items() if grade > 0}
         self._copies = NearCopies([self._passages[d] for d in self.relevant], settings.near_copy)
 
-    def retrieved(self, scores: dict[str, float]) -> list[Candidate]:
-        """The first stage's candidates, best first, judged."""
-        candidates = [
-            Candidate(doc_id, rank, scores[doc_id]) for rank, doc_id in enumerate(ranking(scores), start=1)
-        ]
-        self._judge(candidates)
-        return candidates
+    def retrieved(self, runs: Mapping[str, Mapping[str, float]]) -> list[Candidate]:
+        """The candidates of each first stage, judged: best first, the first stages in the order of `runs`."""
+        candidates: dict[str, Candidate] = {}
+        for source, scores in runs.items():
+            for rank, doc_id in enumerate(ranking(scores), start=1):
+                candidate = candidates.setdefault(doc_id, Candidate(doc_id))
+                candidate.places[source] = Place(rank, scores[doc_id])
+        self._judge(list(candidates.values()))
+        return list(candidates.values())
 
     def drawn(self, doc_ids: Sequence[str]) -> list[Candidate]:
         """Documents that were drawn from the whole collection, judged."""
@@ -86,23 +119,31 @@ class QueryJudge:
 
     def teach(self, doc_id: str) -> float | None:
         """The teacher's logit for one document."""
-        return self._teacher([(self._query, self._passages[doc_id])])[0] if self._teacher else None
+        return self._ask(self._scorers.teacher, [doc_id])[0]
+
+    def _ask(self, model: Teacher | None, doc_ids: Sequence[str]) -> Sequence[float | None]:
+        """A model's logits; None for each without a model."""
+        if model is None or not doc_ids:
+            return [None] * len(doc_ids)
+        return model([(self._query, self._passages[doc_id]) for doc_id in doc_ids])
 
     def _judge(self, candidates: list[Candidate]) -> None:
         for candidate in candidates:
             candidate.reason = self._without_teacher(candidate)
-        asked = [candidate for candidate in candidates if candidate.reason is None]
-        if self._teacher and asked:
-            logits = self._teacher([(self._query, self._passages[c.doc_id]) for c in asked])
-            for candidate, logit in zip(asked, logits, strict=True):
-                candidate.teacher_logit = logit
-                candidate.reason = None if candidate.trusted else self._by_teacher(candidate)
+        able = [candidate for candidate in candidates if candidate.reason is None]
+        ids = [candidate.doc_id for candidate in able]
+        by_model = self._ask(self._scorers.model, ids)
+        by_teacher = self._ask(self._scorers.teacher, ids) if self._scorers.teacher else by_model
+        for candidate, hard, taught in zip(able, by_model, by_teacher, strict=True):
+            candidate.model_logit, candidate.teacher_logit = hard, taught
+            if taught is not None and not candidate.trusted:
+                candidate.reason = self._by_teacher(candidate)
 
     def _without_teacher(self, candidate: Candidate) -> str | None:
-        rank, doc_id = candidate.rank, candidate.doc_id
+        doc_id = candidate.doc_id
         if doc_id in self.relevant:
             return "judged_positive"
-        if rank is not None and not self._settings.first_rank <= rank <= self._settings.last_rank:
+        if candidate.places and not any(self._inside(place.rank) for place in candidate.places.values()):
             return "outside_ranks"
         if doc_id in self._foreign:
             return "other_split"
@@ -114,6 +155,9 @@ class QueryJudge:
         if candidate.similarity >= self._settings.near_copy and verdict is None:
             return "near_copy"
         return None
+
+    def _inside(self, rank: int) -> bool:
+        return self._settings.first_rank <= rank <= self._settings.last_rank
 
     def _by_teacher(self, candidate: Candidate) -> str | None:
         score = candidate.teacher_score or 0.0

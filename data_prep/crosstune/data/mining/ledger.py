@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crosstune.data.mining.judge import Candidate
+from crosstune.data.settings import RERANKED
 from crosstune.errors import InputError
 from crosstune.files import staged_file
 
@@ -33,33 +34,37 @@ REASONS = (
 
 
 class LedgerWriter:
-    """Holds at most `ROWS_AT_ONCE` rows in memory; `rows` counts what was written, by reason."""
+    """Holds at most `ROWS_AT_ONCE` rows in memory; `rows` counts what was written, by reason. `further`: the
+    names of the first stages beside the reranked one, which have columns of their own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, further: Sequence[str]) -> None:
         import pyarrow.parquet as pq
 
-        self._schema = _schema()
+        self._schema = _schema(further)
+        self._further = further
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
-        self._pending: list[dict[str, Any]] = []
+        self._columns: list[list[Any]] = [[] for _ in self._schema.names]
         self.rows: Counter[str] = Counter()
 
     def add(self, query_id: str, candidate: Candidate) -> None:
-        reason = "taken" if candidate.taken_for else candidate.reason or candidate.left_for
+        reason = "taken" if candidate.taken else candidate.reason or candidate.left_for
         self.rows[reason] += 1
-        self._pending.append(
-            {
-                "query_id": query_id,
-                "doc_id": candidate.doc_id,
-                "rank": candidate.rank,
-                "score": candidate.score,
-                "teacher_score": candidate.teacher_score,
-                "similarity": candidate.similarity,
-                "groups": candidate.groups,
-                "taken_for": candidate.taken_for,
-                "reason": reason,
-            }
+        places = [candidate.places.get(name, (None, None)) for name in (RERANKED, *self._further)]
+        row = (
+            query_id,
+            candidate.doc_id,
+            *(value for place in places for value in place),
+            candidate.teacher_score,
+            candidate.model_score,
+            candidate.similarity,
+            candidate.groups,
+            [positive for positive, _ in candidate.taken],
+            [source for _, source in candidate.taken],
+            reason,
         )
-        if len(self._pending) >= ROWS_AT_ONCE:
+        for column, value in zip(self._columns, row, strict=True):
+            column.append(value)
+        if len(self._columns[0]) >= ROWS_AT_ONCE:
             self._flush()
 
     def close(self) -> None:
@@ -69,15 +74,16 @@ class LedgerWriter:
     def _flush(self) -> None:
         import pyarrow as pa
 
-        self._writer.write_table(pa.Table.from_pylist(self._pending, self._schema))
-        self._pending = []
+        columns = dict(zip(self._schema.names, self._columns, strict=True))
+        self._writer.write_table(pa.Table.from_pydict(columns, self._schema))
+        self._columns = [[] for _ in self._schema.names]
 
 
 @contextmanager
-def ledger_writer(path: Path) -> Iterator[LedgerWriter]:
+def ledger_writer(path: Path, further: Sequence[str] = ()) -> Iterator[LedgerWriter]:
     """Writes to a temporary name, which becomes `path` when the block ends well."""
     with staged_file(path) as temporary:
-        writer = LedgerWriter(temporary)
+        writer = LedgerWriter(temporary, further)
         yield writer
         writer.close()
 
@@ -101,7 +107,7 @@ def read_ledger(path: Path, query_id: str | None = None) -> Iterator[dict[str, A
         raise InputError(f"{path}: is no ledger ({error}); run crosstune mine again") from None
 
 
-def _schema() -> pa.Schema:
+def _schema(further: Sequence[str]) -> pa.Schema:
     import pyarrow as pa
 
     return pa.schema(
@@ -110,11 +116,18 @@ def _schema() -> pa.Schema:
             pa.field("doc_id", pa.string(), nullable=False),
             pa.field("rank", pa.int32()),
             pa.field("score", pa.float64()),
+            *(
+                pa.field(f"{what}_{name}", kind)
+                for name in further
+                for what, kind in (("rank", pa.int32()), ("score", pa.float64()))
+            ),
             pa.field("teacher_score", pa.float64()),
+            pa.field("model_score", pa.float64()),
             pa.field("similarity", pa.float64()),
             pa.field("groups", pa.int32(), nullable=False),
             pa.field("taken_for", pa.list_(pa.string()), nullable=False),
+            pa.field("taken_from", pa.list_(pa.string()), nullable=False),
             pa.field("reason", pa.string(), nullable=False),
         ],
-        metadata={"crosstune": "ledger, schema 1"},
+        metadata={"crosstune": "ledger, schema 2"},
     )

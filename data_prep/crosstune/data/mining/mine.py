@@ -1,24 +1,28 @@
-"""From a collection and a first stage's run to training groups, `mining.json` and the ledger."""
+"""From a collection and the runs of its first stages to training groups, `mining.json` and the ledger."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 
+from crosstune.data.groups import groups_writer
 from crosstune.data.mining.answers import Answers, read_answers
 from crosstune.data.mining.draw import Drawer
-from crosstune.data.mining.judge import QueryJudge, Teacher
+from crosstune.data.mining.judge import QueryJudge, Scorers, Teacher
 from crosstune.data.mining.ledger import LEDGER, REASONS, LedgerWriter, ledger_writer
-from crosstune.data.schema import GROUPS_FILE, GROUPS_VERSION, check_folder
-from crosstune.data.settings import MiningSettings
+from crosstune.data.settings import RERANKED, MiningSettings
 from crosstune.errors import InputError
 from crosstune.files import write_json
 from crosstune.progress import progress, say
-from crosstune.records import Collection, Group, Run
+from crosstune.records import Collection, Group
+
+Scores = Mapping[str, Mapping[str, float]]
+"""query id -> document id -> score; a `Run`, or a `StoredRun` that holds one query at a time."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +31,16 @@ class MiningSummary:
 
     `candidates`: what became of every candidate that was seen for a group; the counts other than `seen`
     sum to it. `left_out`: positives that got no group, by reason. `ledger`: rows of the ledger by reason.
-    `random_negatives`: those of the taken that no first stage had retrieved.
+    `taken_from`: negatives taken by the first stage whose quota took them; `random` are those that none
+    had retrieved.
     """
 
+    round: int
     groups: int
     positives: int
     positives_not_retrieved: int
     groups_with_fewer_negatives: int
-    random_negatives: int
+    taken_from: dict[str, int]
     candidates: dict[str, int]
     left_out: dict[str, int]
     ledger: dict[str, int]
@@ -42,50 +48,56 @@ class MiningSummary:
 
 def mine(
     collection: Collection,
-    run: Run,
+    run: Scores,
     settings: MiningSettings,
     seed: int,
     folder: Path,
     teacher: Teacher | None = None,
+    *,
+    further: Mapping[str, Scores] | None = None,
+    model: Teacher | None = None,
 ) -> MiningSummary:
     """Writes `groups/` (Arrow), `ledger.parquet` and `mining.json` into `folder`.
 
     A negative is never judged relevant to its query and never a near copy of one of its positives. A
     group is not filled up: with fewer negatives at hand it is smaller, with none it is left out, and
     both are counted. What is drawn depends on the seed and the ids alone (with `max_uses` on the groups
-    before as well). `teacher` is the model that `settings.teacher` names. Raises `InputError` for a
-    collection without train positives, for a review that cannot be read and when no group is left.
+    before as well). `teacher` is the model that `settings.teacher` names, `further` the runs of
+    `settings.further` by their labels. `model` is what round 1 trained, in round 2: it denoises where there
+    is no teacher, and its score decides which candidates are taken. Beside the collection, memory holds the
+    candidates of one query at a time. Raises `InputError` for a collection without train positives, for a
+    review that cannot be read and when no group is left.
     """
-    from datasets import Dataset, disable_progress_bars
-
     train = collection.qrels.get("train", {})
     positives = sorted((q, d) for q, judged in train.items() for d, grade in judged.items() if grade > 0)
     if not positives:
         raise InputError("the collection has no train positives (qrels/train.tsv); there is nothing to mine")
     drawn = _drawn(positives, settings, seed)
     kept = _of_share(drawn, settings.query_share, seed)
-    with ledger_writer(folder / LEDGER) as ledger:
-        miner = _Miner(collection, run, settings, seed, teacher, ledger)
-        groups = list(miner.groups(kept))
-    counts = miner.counts
-    summary = MiningSummary(
-        groups=len(groups),
-        positives=len(positives),
-        positives_not_retrieved=sum(d not in run.get(q, {}) for q, d in kept),
-        groups_with_fewer_negatives=sum(group.labels.count(0) < settings.negatives for group in groups),
-        random_negatives=miner.random_negatives,
-        candidates={name: counts[name] for name in ("seen", "taken", *REASONS)},
-        left_out={
-            "no_negative": len(kept) - sum(len(group.labels) - group.labels.count(0) for group in groups),
-            "over_max_groups": len(positives) - len(drawn),
-            "outside_query_share": len(drawn) - len(kept),
-        },
-        ledger={name: ledger.rows[name] for name in ("taken", *REASONS)},
-    )
-    if not groups:
-        raise InputError(_nothing_left(summary))
-    disable_progress_bars()
-    Dataset.from_list([asdict(group) for group in groups]).save_to_disk(folder / "groups")
+    names = [single.label for single in settings.further]
+    runs = {RERANKED: run} | {name: (further or {})[name] for name in names}
+    with groups_writer(folder) as groups, ledger_writer(folder / LEDGER, names) as ledger:
+        miner = _Miner(collection, runs, settings, seed, Scorers(teacher, model), ledger)
+        for group in miner.groups(kept):
+            groups.add(group)
+        counts, drawer = miner.counts, miner.drawer
+        summary = MiningSummary(
+            round=1 if model is None else 2,
+            groups=counts["groups"],
+            positives=len(positives),
+            positives_not_retrieved=counts["positives_not_retrieved"],
+            groups_with_fewer_negatives=counts["groups_with_fewer_negatives"],
+            taken_from=dict(drawer.taken_from),
+            candidates={name: drawer.counts[name] for name in ("seen", "taken", *REASONS)},
+            left_out={
+                "no_negative": len(kept) - counts["positives_in_groups"],
+                "over_max_groups": len(positives) - len(drawn),
+                "outside_query_share": len(drawn) - len(kept),
+            },
+            ledger={name: ledger.rows[name] for name in ("taken", *REASONS)},
+        )
+        if not summary.groups:
+            raise InputError(_nothing_left(summary))
     write_json(folder / "mining.json", asdict(summary))
     _show(summary)
     return summary
@@ -95,22 +107,21 @@ class _Miner:
     def __init__(
         self,
         collection: Collection,
-        run: Run,
+        runs: Mapping[str, Scores],
         settings: MiningSettings,
         seed: int,
-        teacher: Teacher | None,
+        scorers: Scorers,
         ledger: LedgerWriter,
     ) -> None:
         self._collection = collection
-        self._run = run
+        self._runs = runs
         self._settings = settings
-        self._teacher = teacher
+        self._scorers = scorers
         self._ledger = ledger
         self._answers = _answers(settings)
         self._foreign = _foreign(collection) if settings.own_split else set()
-        self._drawer = Drawer(settings, seed, sorted(collection.passages))
-        self.counts = self._drawer.counts
-        self.random_negatives = 0
+        self.drawer = Drawer(settings, seed, sorted(collection.passages))
+        self.counts: Counter[str] = Counter()
 
     def groups(self, positives: list[tuple[str, str]]) -> Iterator[Group]:
         with progress("mine, positives", len(positives)) as advance:
@@ -121,23 +132,29 @@ class _Miner:
 
     def _groups_of_query(self, query_id: str, positives: list[str]) -> Iterator[Group]:
         judge = QueryJudge(
-            self._collection, self._settings, self._answers, self._teacher, query_id, self._foreign
+            self._collection, self._settings, self._answers, self._scorers, query_id, self._foreign
         )
-        candidates = judge.retrieved(self._run.get(query_id, {}))
+        found = {source: run.get(query_id, {}) for source, run in self._runs.items()}
+        candidates = judge.retrieved(found)
         known = {candidate.doc_id: candidate for candidate in candidates}
         for together in self._together(query_id, positives):
-            negatives = self._drawer.retrieved(query_id, together[0], candidates)
-            drawn = self._drawer.random(query_id, together[0], judge, known)
-            self.random_negatives += len(drawn)
-            negatives += drawn
+            negatives = self.drawer.retrieved(query_id, together[0], candidates)
+            negatives += self.drawer.random(query_id, together[0], judge, known)
             if negatives:
                 logits: list[float | None] = [None] * (len(together) + len(negatives))
                 if self._settings.distill_teacher:
                     logits = [judge.teach(positive) for positive in together]
                     logits += [candidate.teacher_logit for candidate in negatives]
-                yield self._group(query_id, together, [c.doc_id for c in negatives], logits)
+                self._count(together, len(negatives))
+                yield self._group(query_id, together, [c.doc_id for c in negatives], found[RERANKED], logits)
+        self.counts["positives_not_retrieved"] += sum(d not in found[RERANKED] for d in positives)
         for candidate in known.values():
             self._ledger.add(query_id, candidate)
+
+    def _count(self, positives: list[str], negatives: int) -> None:
+        self.counts["groups"] += 1
+        self.counts["positives_in_groups"] += len(positives)
+        self.counts["groups_with_fewer_negatives"] += negatives < self._settings.negatives
 
     def _together(self, query_id: str, positives: list[str]) -> list[list[str]]:
         """The positives of each of the query's groups, best grade first."""
@@ -147,9 +164,13 @@ class _Miner:
         return [sorted(positives, key=lambda doc_id: (-grades[doc_id], doc_id))]
 
     def _group(
-        self, query_id: str, positives: list[str], negatives: list[str], teacher_logits: list[float | None]
+        self,
+        query_id: str,
+        positives: list[str],
+        negatives: list[str],
+        scores: Mapping[str, float],
+        teacher_logits: list[float | None],
     ) -> Group:
-        scores = self._run.get(query_id, {})
         grades = self._collection.qrels["train"][query_id]
         doc_ids = [*positives, *negatives]
         return Group(
@@ -204,16 +225,6 @@ def _answers(settings: MiningSettings) -> Answers:
     return answers
 
 
-def read_groups(folder: Path) -> list[Group]:
-    """The groups that `mine` wrote into `folder`."""
-    from datasets import load_from_disk
-
-    if not (folder / "groups").is_dir():
-        raise InputError(f"{folder / 'groups'}: no such folder; run crosstune mine first")
-    check_folder(folder, GROUPS_FILE, GROUPS_VERSION)
-    return [Group(**row) for row in load_from_disk(folder / "groups")]
-
-
 ADVICE = {
     "other_split": "set mine.own_split to false",
     "likely_positive": "raise mine.likely_positive, or name another mine.teacher",
@@ -240,6 +251,9 @@ def _show(summary: MiningSummary) -> None:
         f"({summary.positives_not_retrieved} of them not retrieved), "
         f"{summary.groups_with_fewer_negatives} with fewer negatives than asked"
     )
+    sources = {source: count for source, count in summary.taken_from.items() if count}
+    if len(sources) > 1:
+        say("  negatives from: " + ", ".join(f"{k.replace('_', ' ')} {n}" for k, n in sources.items()))
     always = ("seen", "taken", "judged_positive", "outside_ranks", "near_copy", "not_drawn")
     shown = {k: n for k, n in summary.candidates.items() if n or k in always}
     say("  candidates: " + ", ".join(f"{k.replace('_', ' ')} {n}" for k, n in shown.items()))

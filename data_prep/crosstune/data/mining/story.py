@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from crosstune.data.mining.ledger import read_ledger
 from crosstune.errors import InputError
@@ -25,15 +27,19 @@ class Positive:
 
 @dataclass(frozen=True)
 class Seen:
-    """A row of the ledger with the start of its text."""
+    """A row of the ledger with the start of its text; `further`: rank and score in the first stages that are
+    not reranked, by name."""
 
     doc_id: str
     rank: int | None
     score: float | None
+    further: dict[str, dict[str, float | None]]
     teacher_score: float | None
+    model_score: float | None
     similarity: float | None
     reason: str
     taken_for: list[str]
+    taken_from: list[str]
     text: str
 
 
@@ -46,7 +52,8 @@ class Story:
 
 
 def query_story(collection: Collection, ledger: Path, query_id: str) -> Story:
-    """The query, its positives and its candidates by rank, random draws last.
+    """The query, its positives and its candidates by rank: the reranked first stage's, those that others
+    alone found, random draws last.
 
     Raises `InputError` for an id that is unknown (with the nearest one) or that mining did not see.
     """
@@ -65,15 +72,21 @@ def query_story(collection: Collection, ledger: Path, query_id: str) -> Story:
         for doc_id, grade in sorted(judged.items(), key=lambda item: (-item[1], item[0]))
         if grade > 0
     ]
-    rows.sort(key=lambda row: (row["rank"] is None, row["rank"], row["doc_id"]))
-    candidates = [
-        Seen(
-            **{name: value for name, value in row.items() if name not in ("query_id", "groups")},
-            text=_start(collection, row["doc_id"]),
-        )
-        for row in rows
-    ]
+    candidates = [_seen(row, _start(collection, row["doc_id"])) for row in rows]
+    candidates.sort(key=_place)
     return Story(query_id, collection.queries[query_id], positives, candidates)
+
+
+def _seen(row: dict[str, Any], text: str) -> Seen:
+    names = [column.removeprefix("rank_") for column in row if column.startswith("rank_")]
+    further = {name: {"rank": row[f"rank_{name}"], "score": row[f"score_{name}"]} for name in names}
+    own = {field.name: row[field.name] for field in fields(Seen) if field.name in row}
+    return Seen(**own, further=further, text=text)
+
+
+def _place(seen: Seen) -> tuple[float, float, str]:
+    others = [place["rank"] for place in seen.further.values() if place["rank"] is not None]
+    return seen.rank or math.inf, min(others, default=math.inf), seen.doc_id
 
 
 def _start(collection: Collection, doc_id: str) -> str:

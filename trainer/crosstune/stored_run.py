@@ -1,0 +1,80 @@
+"""A TREC run that stays on disk: memory grows with its queries alone, not with their candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+from crosstune.errors import InputError
+from crosstune.trec import parse_line
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class StoredRun(Mapping[str, dict[str, float]]):
+    """Query id -> document id -> score, as `read_run` gives it, but read a query at a time: all that is kept
+    is where the lines of each begin.
+
+    Raises what `read_run` raises, for a line when its query is asked for. The file is not compressed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._places: dict[str, list[tuple[int, int]]] = {}
+        place, last = 0, b""
+        with self._open() as handle:
+            for number, line in enumerate(handle, start=1):
+                columns = line.removeprefix(_BOM if number == 1 else b"").split(None, 1)
+                if columns and columns[0] != last:
+                    last = columns[0]
+                    self._places.setdefault(self._text(last, number), []).append((place, number))
+                place += len(line)
+
+    def __getitem__(self, query_id: str) -> dict[str, float]:
+        scores: dict[str, float] = {}
+        with self._open() as handle:
+            for place, number in self._places[query_id]:
+                handle.seek(place)
+                for at, doc_id, score in self._lines(handle, number, query_id):
+                    if doc_id in scores:
+                        raise InputError(
+                            f"{self._path}:{at}: document {doc_id!r} is listed twice for query {query_id!r}"
+                        )
+                    scores[doc_id] = score
+        return scores
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def _lines(self, handle: IO[bytes], number: int, query_id: str) -> Iterator[tuple[int, str, float]]:
+        """The lines from here on, up to those of another query."""
+        for at, raw in enumerate(handle, start=number):
+            columns = self._text(raw.removeprefix(_BOM if at == 1 else b""), at).split()
+            if not columns:
+                continue
+            if columns[0] != query_id:
+                return
+            _, doc_id, _, score = parse_line(self._path, at, columns)
+            yield at, doc_id, score
+
+    def _open(self) -> IO[bytes]:
+        try:
+            return self._path.open("rb")
+        except FileNotFoundError:
+            raise InputError(f"{self._path}: no such file") from None
+        except IsADirectoryError:
+            raise InputError(f"{self._path}: is a folder, a file was expected") from None
+        except PermissionError:
+            raise InputError(f"{self._path}: cannot be read (permission denied)") from None
+
+    def _text(self, raw: bytes, number: int) -> str:
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{self._path}:{number}: not valid UTF-8 ({error.reason}); convert the file to UTF-8"
+            ) from None
