@@ -7,17 +7,20 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crosstune.errors import CheckFailed, InputError
 from crosstune.files import read_json, write_text
+from crosstune.processes import connect, is_first, shared
 from crosstune.progress import duration, say
 from crosstune.recipe import Recipe, dump_recipe, load_recipe
 from crosstune.reproduction import ReproductionPipeline
-from crosstune.run import RunFolder, is_done, locked, run_stage, split_run_dir
+from crosstune.run import RunFolder, Stage, is_done, locked, run_stage, split_run_dir
 from crosstune.stages import Pipeline
+from crosstune.unfinished import refuse_to_overwrite
 
 if TYPE_CHECKING:
     from crosstune.curve.fit import LearningCurve
@@ -35,7 +38,15 @@ def run(
     as_json: bool,
 ) -> None:
     """All stages of a recipe. Raises what the stages raise."""
-    pipeline = _pipeline(path, overrides)
+    pipeline = _joined(path, overrides)
+    if is_first():
+        _run_all(pipeline, query=query, dry_run=dry_run, force=force, as_json=as_json)
+        shared(None)
+
+
+def _run_all(
+    pipeline: AnyPipeline, *, query: str | None, dry_run: bool, force: str | None, as_json: bool
+) -> None:
     if force is not None:
         _check_stage(pipeline, force)
     if query is not None and not isinstance(pipeline, Pipeline):
@@ -50,9 +61,12 @@ def run(
     started = time.monotonic()
     folder = pipeline.folder
     with locked(folder):
+        stages = pipeline.stages()
+        if force != "train":
+            _keep_unfinished(pipeline, stages)
         write_text(folder.recipe, dump_recipe(pipeline.recipe))
         forced = False
-        for stage in pipeline.stages():
+        for stage in stages:
             forced = forced or stage.name == force
             if not forced and is_done(folder, stage):
                 say(f"{stage.name}: skipped, up to date")
@@ -72,12 +86,23 @@ def run(
 
 def run_one(name: str, path: str, overrides: Sequence[str], *, as_json: bool) -> None:
     """One stage alone. Raises `InputError` when a stage before it has not been run with this recipe."""
-    pipeline = _pipeline(path, overrides)
+    joint = name == "train"
+    pipeline = _joined(path, overrides) if joint else _pipeline(path, overrides)
+    if is_first():
+        _run_one(name, pipeline, as_json=as_json)
+        if joint:
+            shared(None)
+
+
+def _run_one(name: str, pipeline: AnyPipeline, *, as_json: bool) -> None:
     _check_stage(pipeline, name)
     folder = pipeline.folder
     with locked(folder):
+        stages = pipeline.stages()
+        if name == "train":
+            _keep_unfinished(pipeline, stages)
         write_text(folder.recipe, dump_recipe(pipeline.recipe))
-        for stage in pipeline.stages():
+        for stage in stages:
             if stage.name == name:
                 run_stage(folder, stage) if not is_done(folder, stage) else say(f"{name}: up to date")
                 break
@@ -135,6 +160,24 @@ def _pipeline(path: str, overrides: Sequence[str]) -> AnyPipeline:
     recipe = load_recipe(path, words)
     folder = RunFolder(run_dir or Path("runs") / recipe.name)
     return Pipeline(recipe, folder) if isinstance(recipe, Recipe) else ReproductionPipeline(recipe, folder)
+
+
+def _keep_unfinished(pipeline: AnyPipeline, stages: Sequence[Stage]) -> None:
+    training = next(stage for stage in stages if stage.name == "train")
+    refuse_to_overwrite(pipeline.folder, training, pipeline.recipe)
+
+
+def _joined(path: str, overrides: Sequence[str]) -> AnyPipeline:
+    """The pipeline, in whichever process. One beside the first takes its part of the training, if the first
+    comes to one, before this returns."""
+    connect()
+    pipeline = _pipeline(path, overrides)
+    if not is_first():
+        while (name := shared("")) is not None:
+            stage = next(stage for stage in pipeline.stages() if stage.name == name)
+            with redirect_stdout(sys.stderr):
+                stage.work(pipeline.folder.partial(stage.name))
+    return pipeline
 
 
 def _check_stage(pipeline: AnyPipeline, name: str) -> None:

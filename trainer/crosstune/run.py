@@ -18,10 +18,13 @@ from typing import Literal
 from crosstune.errors import InputError
 from crosstune.files import read_json, replace_folder, write_json
 from crosstune.heap import give_back
+from crosstune.processes import shared
 from crosstune.progress import duration, say
 
 StageName = Literal["collection", "retrieve", "mine", "adapt", "train", "evaluate", "export"]
 RUN_DIR = "run_dir="
+NOT_OF_A_STAGE = ("cli.py", "run.py", "execute.py", "unfinished.py", "sources.py", "assessment.py")
+"""Modules beside the packages that change no stage's outcome."""
 STAGES: tuple[StageName, ...] = ("collection", "retrieve", "mine", "train", "evaluate", "export")
 """Of every recipe with a collection; one with `adapt.steps` has `adapt` before `train`."""
 
@@ -128,6 +131,10 @@ class RunFolder:
             "(crosstune run RECIPE makes one)"
         )
 
+    def marked_checkpoints(self) -> list[Path]:
+        """The marks of the whole checkpoints of a training that has not ended."""
+        return [*self.partial("train").glob("checkpoints/checkpoint-*/complete")]
+
     @property
     def curve(self) -> Path:
         """The run folders of the learning curve, and what came of them."""
@@ -171,6 +178,11 @@ class Stage:
         """Whether the work goes on from what an interrupted call left in the partial folder."""
         return self.name in ("adapt", "train")
 
+    @property
+    def joint(self) -> bool:
+        """Whether all processes of a launch take part."""
+        return self.name == "train"
+
 
 @contextmanager
 def locked(folder: RunFolder) -> Iterator[None]:
@@ -196,26 +208,37 @@ def is_done(folder: RunFolder, stage: Stage) -> bool:
     return folder.stage(stage.name).is_dir() and _stamp(folder, stage) == "done"
 
 
+def is_begun(folder: RunFolder, stage: Stage) -> bool:
+    """Whether what lies in the stage's partial folder has this very fingerprint."""
+    return _stamp(folder, stage) in ("partial", "whole")
+
+
 def run_stage(folder: RunFolder, stage: Stage) -> None:
     """Does the work in the partial folder, puts it in place and stamps it."""
-    partial = folder.partial(stage.name)
-    if not (stage.resumable and _stamp(folder, stage) == "partial"):
-        shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(exist_ok=True)
-    _write_stamp(folder, stage, "partial", 0.0)
-    say(f"{stage.name} ...")
+    partial, state = folder.partial(stage.name), _stamp(folder, stage)
     started = time.monotonic()
-    with redirect_stdout(sys.stderr):  # libraries print to standard output, where the result goes
-        stage.work(partial)
-    give_back()
-    seconds = time.monotonic() - started
-    replace_folder(partial, folder.stage(stage.name))
+    if state != "whole":
+        if not (stage.resumable and state == "partial"):
+            shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(exist_ok=True)
+        _write_stamp(folder, stage, "partial", 0.0)
+        say(f"{stage.name} ...")
+        with redirect_stdout(sys.stderr):  # libraries print to standard output, where the result goes
+            if stage.joint:
+                shared(stage.name)
+            stage.work(partial)
+        give_back()
+        _write_stamp(folder, stage, "whole", time.monotonic() - started)
+    seconds = float(read_json(folder.stamp(stage.name))["seconds"])
+    if partial.is_dir():  # else a kill came after it was put in place
+        replace_folder(partial, folder.stage(stage.name))
     _write_stamp(folder, stage, "done", seconds)
     say(f"{stage.name}: done in {duration(seconds)}")
 
 
 def _stamp(folder: RunFolder, stage: Stage) -> str | None:
-    """`partial` or `done` when the stage was begun or ended with this fingerprint."""
+    """When the stage was begun with this fingerprint: `partial`, `whole` (all is in the partial folder) or
+    `done`."""
     path = folder.stamp(stage.name)
     stamp = read_json(path) if path.is_file() else {}
     return str(stamp["state"]) if stamp.get("fingerprint") == stage.fingerprint else None
@@ -256,6 +279,6 @@ def code_version(packages: Sequence[str]) -> str:
         for package in packages:
             files += (Path(root) / package).rglob("*.py")
         for path in sorted(files):
-            if path.name not in ("cli.py", "run.py", "execute.py", "sources.py", "assessment.py"):
+            if path.name not in NOT_OF_A_STAGE:
                 digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
     return digest.hexdigest()

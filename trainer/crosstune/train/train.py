@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import importlib.util
 import math
-import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crosstune.device import check_step, device
 from crosstune.errors import MissingExtra
-from crosstune.files import write_json
+from crosstune.files import read_json, write_json
 from crosstune.models import has_ranking_head, resolve_model
+from crosstune.processes import first_before_others, is_first, place, shared, together
 from crosstune.progress import say
 from crosstune.records import Collection, Group, Qrels, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
@@ -33,10 +32,11 @@ from crosstune.train.zero import leaves_zero_open, offset_to_share, shift_head
 from crosstune.trec import write_run
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, Trainer, TrainingArguments
+    from transformers import PreTrainedModel, TrainingArguments
 
     from crosstune.train.batching import Cuts
 
+SUMMARY = "train.json"
 USUAL_RATE, FRESH_RATE = 2e-5, 1e-4
 
 
@@ -80,15 +80,16 @@ def train(
     `model`. A start that is neither of them is kept as `start/`.
 
     `folder` may hold the checkpoints of an interrupted call with the same arguments: training then
-    goes on from the last whole one. Raises `InputError` for groups (also such as the loss cannot learn
-    from), a dev split or a model that cannot be used and `CheckFailed` when the loss is no longer a number or
-    the model gives constant scores and has no gradient.
+    goes on from the last whole one, to the same outcome. Raises `InputError` for groups (also such as the
+    loss cannot learn from), a dev split, a model or a checkpoint that cannot be used and `CheckFailed` when
+    the loss is no longer a number or the model gives constant scores and has no gradient.
     """
     from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
     from crosstune.train.batching import GroupCollator, TokenizedGroups
     from crosstune.train.best import best_weights
-    from crosstune.train.callbacks import CompleteMark, JsonlLog, StepProgress
+    from crosstune.train.callbacks import JsonlLog, StepProgress
+    from crosstune.train.checkpoints import Checkpoints, disk_errors, shared_last_complete, train_on
     from crosstune.train.doctor.watch import Doctor
     from crosstune.train.loop import GroupTrainer
     from crosstune.train.losses import chosen_loss
@@ -96,28 +97,30 @@ def train(
     from crosstune.train.start import begin
 
     _refuse_early(groups, collection, settings)
+    if shared((folder / SUMMARY).is_file()):
+        return _tidied(folder)
     rule = settings.length_rule
     base = resolve_model(model)
     encoder = PairEncoder.from_folder(base, rule)
     judge = DevJudge(collection, dev_candidates, settings, encoder, seed, folder / "dev")
     network = load_cross_encoder(base, rule, seed)
-    of_base = judge.base(network, base)
-    if adapted is not None:
-        base = adapted
-        network = load_cross_encoder(base, rule, seed)
-    bf16 = use_bf16(settings.precision, folder)
-    network, groups = begin(
-        network,
-        base,
-        groups,
-        collection,
-        judge.sample,
-        encoder,
-        settings,
-        bf16=bf16,
-        seed=seed,
-        folder=folder,
-    )
+    with first_before_others():  # these find in `folder` what it has measured and made
+        of_base = judge.base(network, base)
+        if adapted is not None:
+            base, network = adapted, load_cross_encoder(adapted, rule, seed)
+        bf16 = use_bf16(settings.precision, folder)
+        network, groups = begin(
+            network,
+            base,
+            groups,
+            collection,
+            judge.sample,
+            encoder,
+            settings,
+            bf16=bf16,
+            seed=seed,
+            folder=folder,
+        )
     _set_dropout(network, settings.dropout)
     check_targets(groups, settings.loss)
     data = TokenizedGroups(groups, encoder)
@@ -130,8 +133,7 @@ def train(
     checkpoints = folder / "checkpoints"
     compares = (folder / "start").is_dir()
     rate = settings.learning_rate or (USUAL_RATE if compares or has_ranking_head(base) else FRESH_RATE)
-    arguments = _arguments(settings, rate, len(groups), bf16, seed, checkpoints)
-    arguments.eval_on_start = compares
+    arguments = _arguments(settings, rate, len(groups), bf16, seed, checkpoints, compares)
     doctor = Doctor(plan(settings, arguments), look_at(groups, data), folder)
     trainer = GroupTrainer(
         model=network,
@@ -146,7 +148,7 @@ def train(
         callbacks=[
             JsonlLog(folder / "train_log.jsonl"),
             StepProgress("train, steps"),
-            CompleteMark(),
+            Checkpoints(checkpoints),
             EarlyStoppingCallback(settings.patience),
             doctor,
         ],
@@ -156,17 +158,18 @@ def train(
         signs=doctor.signs,
     )
     trainer.remove_callback(PrinterCallback)  # its lines would mix with results on standard output
-    set_seed(seed)
+    set_seed(seed + place())
     with disk_errors(checkpoints), doctor.watching():
-        seconds = run_trainer(trainer, checkpoints)
+        seconds = train_on(trainer, shared_last_complete(checkpoints))
+    if not is_first():
+        return _tidied(folder)
     if settings.wandb:
         import wandb
 
         wandb.finish()
     best = best_weights(trainer, judge, folder, rule, seed)
     logits = judge.logits(best.model, best.name)
-    if leaves_zero_open(settings.loss):
-        logits = _set_zero(best.model, logits, collection.qrels["dev"])
+    logits = _set_zero(best.model, logits, collection.qrels["dev"], settings)
     save_model(best.model, base, folder)
     verdict = write_verdict(judge, logits, of_base, folder)
     summary = TrainSummary(
@@ -181,10 +184,8 @@ def train(
         diagnoses=[diagnosis.name for diagnosis in doctor.verdict()],
         **dataclasses.asdict(cuts),
     )
-    write_json(folder / "train.json", dataclasses.asdict(summary))
-    for name in ("checkpoints", "dev", "adapt"):
-        shutil.rmtree(folder / name, ignore_errors=name == "adapt")
-    return summary
+    write_json(folder / SUMMARY, dataclasses.asdict(summary))
+    return _tidied(folder)
 
 
 def _told(cuts: Cuts, rule: LengthRule) -> str:
@@ -204,20 +205,20 @@ def _refuse_early(groups: Sequence[Group], collection: Collection, settings: Tra
     check_dev(collection)
 
 
-def run_trainer(trainer: Trainer, checkpoints: Path) -> float:
-    """Trains, from the last whole checkpoint where there is one; returns the seconds that it took."""
-    from crosstune.train.callbacks import last_complete
-
-    checkpoint = last_complete(checkpoints)
-    if checkpoint:
-        say(f"  continuing from {checkpoint.name} of an interrupted training")
-        trainer.args.eval_on_start = False
-    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return round(float(result.metrics["train_runtime"]), 1)
+def _tidied(folder: Path) -> TrainSummary:
+    """What `train.json` says, in each process, when what only an interrupted training needs is gone."""
+    values = shared(read_json(folder / SUMMARY) if is_first() else {})
+    for name in ("checkpoints", "dev", "adapt") if is_first() else ():
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
+    return TrainSummary(**values)
 
 
-def _set_zero(model: PreTrainedModel, logits: Run, qrels: Qrels) -> Run:
-    """Moves the model's logits to where the sigmoid means something; returns them moved."""
+def _set_zero(model: PreTrainedModel, logits: Run, qrels: Qrels, settings: TrainSettings) -> Run:
+    """Moves the model's logits to where the sigmoid means something, if the loss left that open; returns
+    them moved."""
+    if not leaves_zero_open(settings.loss):
+        return logits
     offset = offset_to_share(logits, qrels)
     if not shift_head(model, offset):
         return logits
@@ -241,14 +242,21 @@ def _set_dropout(model: PreTrainedModel, share: float) -> None:
 
 
 def _arguments(
-    settings: TrainSettings, rate: float, groups: int, bf16: bool, seed: int, checkpoints: Path
+    settings: TrainSettings,
+    rate: float,
+    groups: int,
+    bf16: bool,
+    seed: int,
+    checkpoints: Path,
+    eval_on_start: bool,
 ) -> TrainingArguments:
     from transformers import TrainingArguments
 
     # Rounded up to whole intervals, so that the last step is evaluated as well.
     every = math.ceil(settings.epochs * groups / settings.groups_per_step / settings.evaluations)
     steps = every * settings.evaluations
-    return TrainingArguments(
+    arguments = partial(
+        TrainingArguments,
         output_dir=str(checkpoints),
         max_steps=steps,
         learning_rate=rate,
@@ -261,11 +269,11 @@ def _arguments(
         optim="adamw_torch_fused",
         bf16=bf16,
         use_cpu=device() == "cpu",
+        eval_on_start=eval_on_start,
         eval_strategy="steps",
         eval_steps=every,
         save_strategy="steps",
         save_steps=every,
-        save_total_limit=2,
         load_best_model_at_end=True,
         metric_for_best_model=f"eval_{MEASURE}",
         greater_is_better=True,
@@ -276,17 +284,9 @@ def _arguments(
         remove_unused_columns=False,
         seed=seed,
         data_seed=seed,
+        restore_callback_states_from_checkpoint=True,
+        accelerator_config={"even_batches": False},
+        ddp_broadcast_buffers=False,  # each forward pass of a step would change what the one before needs
     )
-
-
-@contextmanager
-def disk_errors(checkpoints: Path) -> Iterator[None]:
-    """Turns what torch and safetensors raise on a full disk, in their own words, into `OSError`."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (RuntimeError, SafetensorError) as error:
-        if any(words in str(error) for words in ("PytorchStreamWriter", "inline_container", "No space left")):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(checkpoints)) from error
-        raise
+    with together():
+        return arguments()
