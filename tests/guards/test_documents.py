@@ -29,6 +29,7 @@ DOCUMENTS = [
     "docs/mining.md",
     "docs/performance.md",
     "docs/reproduce.md",
+    "docs/resume_and_processes.md",
     "docs/serving.md",
     "docs/windows.md",
     "SECURITY.md",
