@@ -33,7 +33,7 @@ LATER = [
     ("transformers.trainer_callback:CallbackHandler.on_epoch_end", 3),  # between epochs
     (f"{TRAINER}._load_best_model", 1),  # all steps are done
     (BLEND, 3),  # weights in between are judged
-    ("crosstune.train.train:copy_tokenizer", 1),  # the model is saved
+    ("crosstune.train.saving:copy_tokenizer", 1),  # the model is saved
     ("crosstune.train.train:_tidied", 1),  # train.json is written, the checkpoints are there
     ("crosstune.run:replace_folder", 1),  # the stage is done, its folder not in place
 ]
