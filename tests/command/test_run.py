@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -184,6 +183,23 @@ def test_control_c_is_one_line_and_resumable(tmp_path: Path, recipe: Path, cross
     assert crosstune("run", recipe, f"run_dir={root}").code == 0
 
 
+@pytest.mark.slow
+def test_control_c_again_and_again_is_one_line_too(
+    tmp_path: Path, recipe: Path, crosstune: Crosstune
+) -> None:
+    root = tmp_path / "stopped"
+    process = _start(recipe, root, "train.epochs=90", "train.evaluations=9")
+    _wait(lambda: list(root.glob(".train.partial/train_log.jsonl")), process)
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+    err = process.communicate()[1]
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert err.count("stopped; the same command goes on from here") <= 1
+    assert crosstune("run", recipe, f"run_dir={root}").code == 0
+
+
 def _start(recipe: Path, root: Path, *words: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "crosstune.cli", "run", str(recipe), f"run_dir={root}", *words]
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
@@ -208,28 +224,28 @@ def _wait(condition: object, process: subprocess.Popen[str]) -> None:
         time.sleep(0.005)
 
 
-def test_an_interrupted_training_with_other_settings_is_not_continued(
-    tmp_path: Path, recipe: Path, crosstune: Crosstune
+@pytest.mark.slow
+def test_checkpoints_of_another_training_are_said_and_kept(
+    tmp_path: Path, recipe: Path, collection: Path, crosstune: Crosstune
 ) -> None:
     root = tmp_path / "runs" / "tiny"
     for stage in ("retrieve", "mine"):
         crosstune(stage, recipe)
-    stale = root / ".train.partial" / "checkpoints" / "checkpoint-1"
-    stale.mkdir(parents=True)
-    (stale / "complete").touch()
-    done = crosstune("train", recipe)
-    assert done.code == 0, done.err
-    assert "continuing" not in done.err
-
-
-def test_a_half_written_checkpoint_is_not_resumed_from(tmp_path: Path) -> None:
-    from crosstune.train.callbacks import last_complete
-
-    for step, complete in ((2, True), (10, True), (12, False)):
-        folder = tmp_path / f"checkpoint-{step}"
-        folder.mkdir()
-        if complete:
-            (folder / "complete").touch()
-    assert last_complete(tmp_path) == tmp_path / "checkpoint-10"
-    shutil.rmtree(tmp_path / "checkpoint-10")
-    assert last_complete(tmp_path) == tmp_path / "checkpoint-2"
+    mark = root / ".train.partial" / "checkpoints" / "checkpoint-7" / "complete"
+    mark.parent.mkdir(parents=True)
+    mark.touch()
+    for command in ("train", "run"):
+        other = crosstune(command, recipe, "train.epochs=3", "seed=7")
+        assert other.code == 2
+        assert "other settings (seed: 13 -> 7, train.epochs: 2.0 -> 3.0) up to step 7" in other.err
+        assert "Nothing was overwritten" in other.err
+        assert "epochs: 2.0" in (root / "recipe.yaml").read_text()
+    corpus = collection / "corpus.jsonl"
+    corpus.write_text(corpus.read_text() + '{"_id": "new", "title": "", "text": "a new passage"}\n')
+    other = crosstune("train", recipe)
+    assert other.code == 2
+    assert "other data or another crosstune up to step 7" in other.err
+    assert mark.is_file()
+    begun = crosstune("run", recipe, "--force", "train")
+    assert begun.code == 0, begun.err
+    assert "continuing" not in begun.err

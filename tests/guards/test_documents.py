@@ -31,6 +31,7 @@ DOCUMENTS = [
     "docs/mining.md",
     "docs/performance.md",
     "docs/reproduce.md",
+    "docs/resume_and_processes.md",
     "docs/scale.md",
     "docs/serving.md",
     "docs/tuning.md",

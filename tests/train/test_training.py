@@ -301,12 +301,3 @@ def test_no_groups_are_refused(tmp_path: Path) -> None:
     collection, run = dev_of(random_groups(2))
     with pytest.raises(InputError, match="no training groups"):
         train([], collection, run, "unused", tiny_settings(), 5, tmp_path)
-
-
-def test_a_step_that_would_see_more_groups_than_asked_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As on a machine with two GPUs: Trainer takes as many groups for each."""
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(InputError, match=r"16 examples.*train\.groups_per_step is 8.*CUDA_VISIBLE_DEVICES=0"):
-        train_tiny(tmp_path, "out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from typing import Annotated, Any
@@ -30,8 +31,9 @@ from crosstune.commands import (
     sweep,
     synthesize,
 )
-from crosstune.errors import CrosstuneError, InputError, MissingExtra
-from crosstune.progress import say
+from crosstune.errors import CheckFailed, CrosstuneError, InputError, MissingExtra
+from crosstune.processes import is_first, is_first_to_fail, is_lost_process
+from crosstune.progress import say, tell
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,6 +46,9 @@ app = typer.Typer(
 USAGE_ERROR: Any = typer.BadParameter.__bases__[0]
 
 INTERRUPTED = 130
+
+JOINT = ("run", "mine", "train")
+"""The commands that processes beside the first take part in."""
 
 
 @app.callback()
@@ -86,17 +91,25 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _guarded(words: list[str], debug: bool) -> int:  # noqa: PLR0911
+    words = [word for word in words if word != "--debug"]
+    if not is_first() and words[:1] not in [[command] for command in JOINT]:
+        return 0
     try:
-        result: Any = app([w for w in words if w != "--debug"], standalone_mode=False)
+        result: Any = app(words, standalone_mode=False)
         code = result if isinstance(result, int) else 0
         if code == INTERRUPTED:  # click answers some of the Ctrl-C itself, and silently
             raise KeyboardInterrupt
         return code
     except USAGE_ERROR as error:
-        error.show()
+        if is_first_to_fail():
+            error.show()
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        say("stopped; the same command goes on from here")
+        signal.signal(
+            signal.SIGINT, lambda *_: os._exit(INTERRUPTED)
+        )  # a second one ends what still winds up
+        if is_first_to_fail():
+            tell("stopped; the same command goes on from here")
         return INTERRUPTED
     except CrosstuneError as error:
         return _report(error, error.exit_code, debug)
@@ -106,6 +119,12 @@ def _guarded(words: list[str], debug: bool) -> int:  # noqa: PLR0911
         where = f"{error.filename}: " if error.filename else ""
         return _report(InputError(f"{where}{error.strerror or error}"), 2, debug)
     except Exception as error:
+        if is_lost_process(error):
+            return _report(
+                CheckFailed("another process of this launch has ended; the same command goes on from here"),
+                1,
+                debug,
+            )
         say("this should not have happened; please report it with the traceback that --debug shows")
         return _report(error, 3, debug)
 
@@ -113,7 +132,9 @@ def _guarded(words: list[str], debug: bool) -> int:  # noqa: PLR0911
 def _report(error: Exception, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    say(f"error: {error}" if isinstance(error, CrosstuneError) else f"error: {type(error).__name__}: {error}")
+    if is_first_to_fail():
+        named = isinstance(error, CrosstuneError)
+        tell(f"error: {error}" if named else f"error: {type(error).__name__}: {error}")
     return code
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from crosstune.errors import CheckFailed, InputError
+from crosstune.processes import count, is_spread
 
 
 def device() -> str:
@@ -41,13 +40,24 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def check_step(wanted: int, key: str) -> None:
-    """Raises `InputError` when a step would see more than `wanted` examples, `key` of the recipe: Trainer
-    takes as many for each device and each process."""
+    """Raises `InputError` when `wanted` examples, `key` of the recipe, cannot be shared out: a process has
+    one device with a whole model, and at least one example of a step."""
     import torch
 
-    times = max(1, torch.cuda.device_count()) * int(os.environ.get("WORLD_SIZE", "1"))
-    if times > 1:
+    if is_spread():
         raise InputError(
-            f"a step would see {times * wanted} examples on these devices, {key} is {wanted}; show one "
-            "device to one process: CUDA_VISIBLE_DEVICES=0, and no WORLD_SIZE"
+            "FSDP and DeepSpeed spread a model that one device cannot hold; the encoders that are trained "
+            "here fit one, and each process has a whole one: start without (accelerate launch --multi_gpu)"
+        )
+    devices, processes = torch.cuda.device_count(), count()
+    if devices > 1 and processes == 1:
+        raise InputError(
+            f"this one process sees {devices} GPUs and trains on one: show it one "
+            "(CUDA_VISIBLE_DEVICES=0), or start one process for each "
+            f"(torchrun --nproc-per-node {devices} -m crosstune.cli ...)"
+        )
+    if processes > wanted:
+        raise InputError(
+            f"{processes} processes share a step, and {key} is {wanted}: each needs one at least; start "
+            f"{wanted} or fewer, or raise {key}"
         )

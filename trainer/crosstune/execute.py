@@ -7,18 +7,21 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crosstune.errors import CheckFailed, InputError
 from crosstune.files import read_json, write_text
+from crosstune.processes import connect, is_first, shared
 from crosstune.progress import duration, say
 from crosstune.recipe import Recipe, dump_recipe, load_recipe
 from crosstune.reproduction import ReproductionPipeline
 from crosstune.run import (
     ROUND_1,
     RunFolder,
+    Stage,
     is_done,
     locked,
     run_stage,
@@ -27,6 +30,7 @@ from crosstune.run import (
     takes_over,
 )
 from crosstune.stages import Pipeline
+from crosstune.unfinished import refuse_to_overwrite
 
 if TYPE_CHECKING:
     from crosstune.curve.fit import LearningCurve
@@ -44,7 +48,15 @@ def run(
     as_json: bool,
 ) -> None:
     """All stages of a recipe. Raises what the stages raise."""
-    pipeline = _pipeline(path, overrides)
+    pipeline = _joined(path, overrides)
+    if is_first():
+        _run_all(pipeline, query=query, dry_run=dry_run, force=force, as_json=as_json)
+        shared(None)
+
+
+def _run_all(
+    pipeline: AnyPipeline, *, query: str | None, dry_run: bool, force: str | None, as_json: bool
+) -> None:
     if force is not None:
         _check_stage(pipeline, force)
     if query is not None and not isinstance(pipeline, Pipeline):
@@ -59,9 +71,11 @@ def run(
     started = time.monotonic()
     folder = pipeline.folder
     with locked(folder):
+        stages = pipeline.stages()
+        if force != "train":
+            _keep_unfinished(pipeline, stages)
         write_text(folder.recipe, dump_recipe(pipeline.recipe))
         forced = False
-        stages = pipeline.stages()
         take_over(folder, stages)
         for stage in stages:
             forced = forced or stage.name == force
@@ -85,12 +99,22 @@ def run_one(name: str, path: str, overrides: Sequence[str], *, as_json: bool) ->
     """One stage alone; the collection and the first of two rounds are done before it where they are not.
 
     Raises `InputError` when another stage before it has not been run with this recipe."""
-    pipeline = _pipeline(path, overrides)
+    joint = name in ("mine", "train")  # a second round of mining trains before it
+    pipeline = _joined(path, overrides) if joint else _pipeline(path, overrides)
+    if is_first():
+        _run_one(name, pipeline, as_json=as_json)
+        if joint:
+            shared(None)
+
+
+def _run_one(name: str, pipeline: AnyPipeline, *, as_json: bool) -> None:
     _check_stage(pipeline, name)
     folder = pipeline.folder
     with locked(folder):
-        write_text(folder.recipe, dump_recipe(pipeline.recipe))
         stages = pipeline.stages()
+        if name == "train":
+            _keep_unfinished(pipeline, stages)
+        write_text(folder.recipe, dump_recipe(pipeline.recipe))
         take_over(folder, stages)
         for stage in stages:
             if stage.name == name:
@@ -150,6 +174,25 @@ def _pipeline(path: str, overrides: Sequence[str]) -> AnyPipeline:
     recipe = load_recipe(path, words)
     folder = RunFolder(run_dir or Path("runs") / recipe.name)
     return Pipeline(recipe, folder) if isinstance(recipe, Recipe) else ReproductionPipeline(recipe, folder)
+
+
+def _keep_unfinished(pipeline: AnyPipeline, stages: Sequence[Stage]) -> None:
+    for stage in stages:
+        if stage.joint:
+            refuse_to_overwrite(pipeline.folder, stage, pipeline.recipe)
+
+
+def _joined(path: str, overrides: Sequence[str]) -> AnyPipeline:
+    """The pipeline, in whichever process. One beside the first takes its part of the training, if the first
+    comes to one, before this returns."""
+    connect()
+    pipeline = _pipeline(path, overrides)
+    if not is_first():
+        while (name := shared("")) is not None:
+            stage = next(stage for stage in pipeline.stages() if stage.name == name)
+            with redirect_stdout(sys.stderr):
+                stage.work(pipeline.folder.partial(stage.name))
+    return pipeline
 
 
 def _check_stage(pipeline: AnyPipeline, name: str) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crosstune.records import Collection, Run
+from crosstune.trec import read_run_lines
 
 if TYPE_CHECKING:
     from crosstune.export import Calibration, Sample, TunedExportSettings
@@ -51,3 +53,18 @@ def dev_calibration(
     if fusion is not None:
         runs["fused"] = fuse_run(fusion, logits, candidates)
     return calibrate(runs, collection.qrels["dev"], settings, seed)
+
+
+def drawn_pairs(path: Path, collection: Collection, count: int, seed: int) -> list[tuple[str, str]]:
+    """Query and passage of so many lines of the run at `path`, drawn by seed; none where there is no run."""
+    if not path.is_file():
+        return []
+    size = sum(1 for _ in read_run_lines(path))
+    places = random.Random(seed).sample(range(size), min(count, size))
+    wanted = set(places)
+    found = {
+        place: (collection.queries[query_id], collection.passages[doc_id])
+        for place, (_, query_id, doc_id, _) in enumerate(read_run_lines(path))
+        if place in wanted
+    }
+    return [found[place] for place in places]

@@ -52,14 +52,12 @@ def staged_folder(path: Path) -> Iterator[Path]:
 
 def replace_folder(new: Path, path: Path) -> None:
     """Moves the folder `new` to `path`; what stood there is removed first."""
+    outgoing = path.with_name(f".{path.name}.old")
+    shutil.rmtree(outgoing, ignore_errors=True)  # of a call that was killed
     if path.exists():
-        outgoing = path.with_name(f".{path.name}.old")
-        shutil.rmtree(outgoing, ignore_errors=True)
         path.rename(outgoing)
-        new.rename(path)
-        shutil.rmtree(outgoing)
-    else:
-        new.rename(path)
+    new.rename(path)
+    shutil.rmtree(outgoing, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,12 +7,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from crosstune.processes import is_first
+
 SILENT_SECONDS = 2.0
 LINE_EVERY_SECONDS = 15.0
 
 
 def say(message: str) -> None:
-    """Prints a line for the person watching, on standard error; results go to standard output."""
+    """Prints a line for the person watching, on standard error; results go to standard output. Of several
+    processes the first speaks."""
+    if is_first():
+        tell(message)
+
+
+def tell(message: str) -> None:
+    """The same from whichever process."""
     print(message, file=sys.stderr, flush=True)
 
 
@@ -24,7 +33,7 @@ def duration(seconds: float) -> str:
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
     """Yields `advance(n)`. Nothing is shown for work that ends within two seconds."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and is_first():
         with _bar(label, total) as advance:
             yield advance
     else:

@@ -16,10 +16,11 @@ from crosstune.evaluate import (
     trec_car_values,
 )
 from crosstune.files import read_json, write_json
+from crosstune.fingerprints import code_version, fingerprint
 from crosstune.progress import say
 from crosstune.recipe import MsMarcoRecipe, ProcedureRecipe, TrecCarRecipe, dump_recipe
 from crosstune.records import Candidate, Example, Run
-from crosstune.run import RunFolder, Stage, StageName, code_version, fingerprint
+from crosstune.run import RunFolder, Stage, StageName
 from crosstune.serve.pairs import LengthRule
 from crosstune.stage_inputs import model_digest
 from crosstune.stages import CALIBRATION_PAIRS, PARITY_PAIRS

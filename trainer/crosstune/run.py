@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
 import shutil
 import sys
@@ -18,6 +16,7 @@ from typing import Literal
 from crosstune.errors import InputError
 from crosstune.files import read_json, replace_folder, write_json
 from crosstune.heap import give_back
+from crosstune.processes import shared
 from crosstune.progress import duration, say
 
 StageName = Literal[
@@ -142,6 +141,10 @@ class RunFolder:
             "(crosstune run RECIPE makes one)"
         )
 
+    def marked_checkpoints(self, name: StageName) -> list[Path]:
+        """The marks of the whole checkpoints of a training that has not ended."""
+        return [*self.partial(name).glob("checkpoints/checkpoint-*/complete")]
+
     @property
     def curve(self) -> Path:
         """The run folders of the learning curve, and what came of them."""
@@ -184,6 +187,11 @@ class Stage:
     def resumable(self) -> bool:
         """Whether the work goes on from what an interrupted call left in the partial folder."""
         return self.name in ("adapt", "train_1", "train")
+
+    @property
+    def joint(self) -> bool:
+        """Whether all processes of a launch take part."""
+        return self.name in ("train_1", "train")
 
 
 @contextmanager
@@ -228,26 +236,37 @@ def take_over(folder: RunFolder, stages: Sequence[Stage]) -> None:
             say(f"{stage.name}: what {done.name} did is taken over")
 
 
+def is_begun(folder: RunFolder, stage: Stage) -> bool:
+    """Whether what lies in the stage's partial folder has this very fingerprint."""
+    return _stamp(folder, stage) in ("partial", "whole")
+
+
 def run_stage(folder: RunFolder, stage: Stage) -> None:
     """Does the work in the partial folder, puts it in place and stamps it."""
-    partial = folder.partial(stage.name)
-    if not (stage.resumable and _stamp(folder, stage) == "partial"):
-        shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(exist_ok=True)
-    _write_stamp(folder, stage, "partial", 0.0)
-    say(f"{stage.name} ...")
+    partial, state = folder.partial(stage.name), _stamp(folder, stage)
     started = time.monotonic()
-    with redirect_stdout(sys.stderr):  # libraries print to standard output, where the result goes
-        stage.work(partial)
-    give_back()
-    seconds = time.monotonic() - started
-    replace_folder(partial, folder.stage(stage.name))
+    if state != "whole":
+        if not (stage.resumable and state == "partial"):
+            shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(exist_ok=True)
+        _write_stamp(folder, stage, "partial", 0.0)
+        say(f"{stage.name} ...")
+        with redirect_stdout(sys.stderr):  # libraries print to standard output, where the result goes
+            if stage.joint:
+                shared(stage.name)
+            stage.work(partial)
+        give_back()
+        _write_stamp(folder, stage, "whole", time.monotonic() - started)
+    seconds = float(read_json(folder.stamp(stage.name))["seconds"])
+    if partial.is_dir():  # else a kill came after it was put in place
+        replace_folder(partial, folder.stage(stage.name))
     _write_stamp(folder, stage, "done", seconds)
     say(f"{stage.name}: done in {duration(seconds)}")
 
 
 def _stamp(folder: RunFolder, stage: Stage) -> str | None:
-    """`partial` or `done` when the stage was begun or ended with this fingerprint."""
+    """When the stage was begun with this fingerprint: `partial`, `whole` (all is in the partial folder) or
+    `done`."""
     path = folder.stamp(stage.name)
     stamp = read_json(path) if path.is_file() else {}
     return str(stamp["state"]) if stamp.get("fingerprint") == stage.fingerprint else None
@@ -272,22 +291,3 @@ def take_stages(source: RunFolder, target: RunFolder, names: Sequence[StageName]
             shutil.copytree(source.stage(name), target.partial(name))
             replace_folder(target.partial(name), target.stage(name))
             write_json(target.stamp(name), done)
-
-
-def fingerprint(*parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def code_version(packages: Sequence[str]) -> str:
-    """A digest over the sources of these sub-packages and of the modules that all stages share."""
-    import crosstune
-
-    digest = hashlib.sha256()
-    for root in sorted(crosstune.__path__):
-        files = list(Path(root).glob("*.py"))
-        for package in packages:
-            files += (Path(root) / package).rglob("*.py")
-        for path in sorted(files):
-            if path.name not in ("cli.py", "run.py", "execute.py", "sources.py", "assessment.py"):
-                digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
-    return digest.hexdigest()

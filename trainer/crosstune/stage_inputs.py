@@ -6,8 +6,9 @@ from pathlib import Path
 
 from crosstune.errors import InputError
 from crosstune.files import sha256_file
+from crosstune.fingerprints import code_version, fingerprint
 from crosstune.recipe import Recipe
-from crosstune.run import STAGES, StageName, code_version, fingerprint
+from crosstune.run import STAGES, StageName
 
 
 def stage_names(recipe: Recipe) -> list[StageName]:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crosstune.errors import InputError
-from crosstune.export_inputs import dev_calibration, format_sample
+from crosstune.export_inputs import dev_calibration, drawn_pairs, format_sample
 from crosstune.files import sha256_folder, write_json
+from crosstune.fingerprints import code_version, fingerprint
 from crosstune.mining_stage import mine_stage
 from crosstune.progress import say
 from crosstune.recipe import Recipe, dump_recipe
 from crosstune.records import Collection, Qrels, Run, Split
-from crosstune.run import ROUND_1, RunFolder, Stage, StageName, code_version, fingerprint
+from crosstune.run import ROUND_1, RunFolder, Stage, StageName
 from crosstune.stage_inputs import (
     dev_inputs,
     first_stage_inputs,
@@ -25,7 +26,7 @@ from crosstune.stage_inputs import (
     training_inputs,
 )
 from crosstune.train.trackers import Facts, report_results
-from crosstune.trec import read_run, read_run_lines, write_run
+from crosstune.trec import read_run, write_run
 
 if TYPE_CHECKING:
     from crosstune.evaluate import ProbeRuns
@@ -282,18 +283,7 @@ class Pipeline:
 
     def sample_pairs(self, split: Split = "dev", count: int = PARITY_PAIRS) -> list[tuple[str, str]]:
         """Pairs of a split's candidates; those of dev are what the exported model is compared on."""
-        collection, path = self.collection(), self.folder.candidates(split)
-        if not path.is_file():
-            return []
-        size = sum(1 for _ in read_run_lines(path))
-        places = random.Random(self.recipe.seed).sample(range(size), min(count, size))
-        wanted = set(places)
-        found = {
-            place: (collection.queries[query_id], collection.passages[doc_id])
-            for place, (_, query_id, doc_id, _) in enumerate(read_run_lines(path))
-            if place in wanted
-        }
-        return [found[place] for place in places]
+        return drawn_pairs(self.folder.candidates(split), self.collection(), count, self.recipe.seed)
 
     def _candidates(self, split: Split) -> Run:
         path = self.folder.candidates(split)

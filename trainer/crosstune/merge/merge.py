@@ -13,6 +13,7 @@ from crosstune.device import device
 from crosstune.errors import InputError
 from crosstune.evaluate import mean, per_query
 from crosstune.files import read_json, replace_folder, write_json, write_text
+from crosstune.fingerprints import code_version, fingerprint
 from crosstune.merge.choose import DOMAINS, MEASURE, RULE, chosen, differences, points
 from crosstune.merge.inputs import Inputs, Request, open_inputs
 from crosstune.merge.page import render_merge
@@ -20,7 +21,7 @@ from crosstune.merge.weights import check_mergeable, load_ends
 from crosstune.progress import say
 from crosstune.recipe import Recipe, dump_recipe
 from crosstune.records import Run
-from crosstune.run import RunFolder, code_version, fingerprint, take_stages
+from crosstune.run import RunFolder, take_stages
 from crosstune.serve.pairs import PairEncoder
 from crosstune.stage_inputs import model_digest
 from crosstune.train import AdaptSettings

@@ -29,9 +29,9 @@ from crosstune.train.group_check import check_dev
 from crosstune.train.model import load_cross_encoder
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, Trainer, TrainingArguments
+    from transformers import PreTrainedModel, TrainingArguments
 
-    from crosstune.train.masked import MaskedTexts
+    from crosstune.train.masked import MaskedTexts, MaskedTrainer
 
 LOG = "adapt_log.jsonl"
 
@@ -71,9 +71,9 @@ def adapt_to_corpus(
     """
     from transformers import set_seed
 
+    from crosstune.train.checkpoints import disk_errors, last_complete, train_on
     from crosstune.train.masked import load_masked_model
     from crosstune.train.precision import use_bf16
-    from crosstune.train.train import disk_errors, run_trainer
 
     check_step(settings.texts_per_step, "adapt.texts_per_step")
     check_dev(collection)
@@ -92,7 +92,7 @@ def adapt_to_corpus(
     trainer = _trainer(network, arguments, learned, held_out, folder)
     set_seed(seed)
     with disk_errors(checkpoints):
-        seconds = run_trainer(trainer, checkpoints)
+        seconds = train_on(trainer, last_complete(checkpoints))
     _save(network, base, folder)
     adapted = _dev(folder / "model", collection, dev_candidates, judged, seed, folder / "dev" / "adapted")
     losses = [row["eval_loss"] for _, row in read_jsonl(folder / LOG) if "eval_loss" in row]
@@ -142,10 +142,11 @@ def _trainer(
     learned: MaskedTexts,
     held_out: MaskedTexts,
     folder: Path,
-) -> Trainer:
+) -> MaskedTrainer:
     from transformers import PrinterCallback
 
-    from crosstune.train.callbacks import CompleteMark, JsonlLog
+    from crosstune.train.callbacks import JsonlLog
+    from crosstune.train.checkpoints import Checkpoints
     from crosstune.train.masked import HeldOutProgress, MaskedTrainer, pad_texts
 
     trainer = MaskedTrainer(
@@ -154,7 +155,11 @@ def _trainer(
         train_dataset=learned,
         eval_dataset=held_out,
         data_collator=partial(pad_texts, pad_id=network.config.pad_token_id),
-        callbacks=[JsonlLog(folder / LOG), HeldOutProgress("adapt, steps"), CompleteMark()],
+        callbacks=[
+            JsonlLog(folder / LOG),
+            HeldOutProgress("adapt, steps"),
+            Checkpoints(folder / "checkpoints"),
+        ],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -181,7 +186,6 @@ def _arguments(settings: AdaptSettings, bf16: bool, seed: int, checkpoints: Path
         eval_on_start=True,
         save_strategy="steps",
         save_steps=every,
-        save_total_limit=2,
         logging_steps=max(1, every // 10),
         logging_nan_inf_filter=False,
         report_to=[],

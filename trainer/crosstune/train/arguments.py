@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crosstune.device import device
+from crosstune.processes import together
 from crosstune.train.config import TrainSettings
 from crosstune.train.fusion import MEASURE
 
@@ -30,7 +32,8 @@ def training_arguments(
     # Rounded up to whole intervals, so that the last step is evaluated as well.
     every = math.ceil(settings.epochs * groups / settings.groups_per_step / settings.evaluations)
     steps = every * settings.evaluations
-    return TrainingArguments(
+    arguments = partial(
+        TrainingArguments,
         output_dir=str(checkpoints),
         max_steps=steps,
         learning_rate=rate,
@@ -48,7 +51,6 @@ def training_arguments(
         eval_on_start=eval_on_start,
         save_strategy="steps",
         save_steps=every,
-        save_total_limit=2,
         load_best_model_at_end=True,
         metric_for_best_model=f"eval_{MEASURE}",
         greater_is_better=True,
@@ -59,4 +61,9 @@ def training_arguments(
         remove_unused_columns=False,
         seed=seed,
         data_seed=seed,
+        restore_callback_states_from_checkpoint=True,
+        accelerator_config={"even_batches": False},
+        ddp_broadcast_buffers=False,  # each forward pass of a step would change what the one before needs
     )
+    with together():
+        return arguments()

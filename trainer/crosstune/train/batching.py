@@ -11,6 +11,7 @@ from tokenizers import Encoding
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from crosstune.processes import count, place
 from crosstune.records import Group
 from crosstune.serve.pairs import EncodedPair, PairEncoder, pad, token_budget_batches
 
@@ -79,7 +80,8 @@ class GroupCollator:
     windows), `teacher_scores` (nan where there is none) and `mask`, each `[groups, docs]`.
 
     A pair of several windows is its first one there, and stands in `windowed`: the step puts the best one in
-    its place (`crosstune.train.windows`), which has the same length.
+    its place (`crosstune.train.windows`), which has the same length. Of several
+    processes each has its share of the pairs (`share`) in `micro_batches`, `slots` and `windowed`.
     """
 
     pad_id: int
@@ -103,12 +105,16 @@ class GroupCollator:
             mask[number, :count] = True
             pairs += row["pairs"]
             slots += range(number * width, number * width + count)
+        own = share([len(pair) for pair in pairs])
+        slots = [slots[i] for i in own]
+        # A process without a pair of its own computes one that does not count: all exchange gradients.
+        pairs = [pairs[i] for i in own] or [min(pairs, key=len)]
         batches = list(token_budget_batches([len(pair) for pair in pairs], self.micro_batch_tokens))
         return {
             "micro_batches": [
                 model_inputs([pairs[i] for i in batch], self.pad_id, self.input_names) for batch in batches
             ],
-            "slots": torch.tensor([slots[i] for batch in batches for i in batch]),
+            "slots": torch.tensor([slots[i] for batch in batches for i in batch if slots], dtype=torch.long),
             "windowed": [
                 Windowed(number, place, pairs[i])
                 for number, batch in enumerate(batches)
@@ -120,6 +126,14 @@ class GroupCollator:
             "teacher_scores": teacher,
             "mask": mask,
         }
+
+
+def share(lengths: Sequence[int]) -> list[int]:
+    """Which texts of a step, of these lengths, this process computes: all where it is alone. Each process has
+    short ones and long ones."""
+    if count() == 1:
+        return list(range(len(lengths)))
+    return sorted(range(len(lengths)), key=lambda i: -lengths[i])[place() :: count()]
 
 
 def model_inputs(pairs: Sequence[EncodedPair], pad_id: int, names: Sequence[str]) -> dict[str, Tensor]:

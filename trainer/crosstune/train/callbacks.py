@@ -1,28 +1,27 @@
-"""What happens around the steps: the log file, progress, and marking whole checkpoints."""
+"""What happens around the steps: the log file and progress."""
 
 from __future__ import annotations
 
 import json
-import os
-import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
+from crosstune.files import write_text
+from crosstune.processes import is_first
 from crosstune.progress import progress, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from transformers import TrainerControl, TrainerState, TrainingArguments
 
-COMPLETE = "complete"
-
 
 class JsonlLog(TrainerCallback):  # type: ignore[misc]
-    """Appends each log entry to `train_log.jsonl`; after a resume, entries past the checkpoint go."""
+    """Appends each log entry to `train_log.jsonl`; a training that goes on has those of its checkpoint. The
+    last entry of `Trainer`, with the times and the mean loss of this call alone, is left out."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -30,23 +29,18 @@ class JsonlLog(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        kept = []
-        if self._path.exists() and state.global_step:
-            # A kill may have cut the last line; it is past the checkpoint in any case.
-            whole = [line for line in self._path.read_text().splitlines(keepends=True) if line.endswith("\n")]
-            kept = [line for line in whole if json.loads(line)["step"] <= state.global_step]
-        self._path.write_text("".join(kept))
+        if is_first():
+            write_text(self._path, "".join(_line(row) for row in state.log_history))
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **_: Any,
-    ) -> None:
-        with self._path.open("a") as handle:
-            handle.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        row = state.log_history[-1]
+        if is_first() and "train_runtime" not in row:
+            with self._path.open("a") as handle:
+                handle.write(_line(row))
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps({"step": row["step"], **dict(sorted(row.items()))}) + "\n"  # as a checkpoint sorts them
 
 
 class StepProgress(TrainerCallback):  # type: ignore[misc]
@@ -87,23 +81,3 @@ class StepProgress(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         if self._bar is not None:
             self._bar.__exit__(None, None, None)
-
-
-class CompleteMark(TrainerCallback):  # type: ignore[misc]
-    """Marks a checkpoint once all of its files are on disk, so that a half-written one is never
-    resumed from."""
-
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        for path in folder.iterdir():
-            with path.open("rb") as handle:
-                os.fsync(handle.fileno())
-        (folder / COMPLETE).write_text(time.strftime("%Y-%m-%dT%H:%M:%S"))
-
-
-def last_complete(checkpoints: Path) -> Path | None:
-    """The newest whole checkpoint below `checkpoints`, if there is one."""
-    whole = [path.parent for path in checkpoints.glob(f"checkpoint-*/{COMPLETE}")]
-    return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)

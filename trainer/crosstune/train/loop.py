@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, TrainerControl
 
 from crosstune.errors import CheckFailed
 from crosstune.heap import give_back
+from crosstune.processes import count, is_first, shared, summed
 from crosstune.train.doctor.signs import StepSigns, flattened
 from crosstune.train.losses import GroupLoss, Lists, kl_divergence
 from crosstune.train.memory import MicroBatchTrainer
@@ -32,6 +33,9 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
     learns from these alone and the rest from both in equal parts. `rerank_dev(model)` returns what dev
     says, nDCG@10 among it, and is what `evaluate` reports. `signs` sees every step for the doctor. `rates`
     makes the optimizer's groups where weights have rates of their own.
+
+    Of several processes each computes its share of the pairs and has all logits for the loss, so that this is
+    the loss of one process. The first evaluates, and what it logs all believe.
     """
 
     def __init__(
@@ -71,6 +75,8 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         logits = self.micro_logits(model, inputs["micro_batches"])[:, 0]
+        if count() > 1:  # the mean over the processes that follows makes the sum of the shares from it
+            logits.register_hook(lambda gradient: gradient * count())  # type: ignore[no-untyped-call]
         lists = Lists(_as_table(logits, inputs), inputs["labels"], inputs["teacher_scores"], inputs["mask"])
         loss = self._step_loss(lists)
         if not torch.isfinite(loss):
@@ -80,7 +86,7 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
                 "train.precision=fp32, or check the base model. Checkpoints before this step are kept"
             )
         self._signs.step(lists, inputs["lengths"], self._step_loss(flattened(lists)))
-        return loss
+        return loss + 0 * logits[len(inputs["slots"]) :].sum() if len(logits) > len(inputs["slots"]) else loss
 
     def token_ids(self, inputs: dict[str, Any]) -> Tensor:
         return torch.cat([batch["input_ids"].flatten() for batch in inputs["micro_batches"]])
@@ -104,12 +110,13 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
         return made
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        super().log(logs | self._signs.take() if "loss" in logs else logs, start_time)
+        super().log(shared(logs | self._signs.take() if "loss" in logs else logs), start_time)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         self.settle()
         self.model.eval()
-        metrics = {f"eval_{name}": value for name, value in self._rerank_dev(self.model).items()}
+        found = shared(self._rerank_dev(self.model) if is_first() else {})
+        metrics = {f"eval_{name}": value for name, value in found.items()}
         give_back()
         self.log(dict(metrics))
         self.control: TrainerControl = self.callback_handler.on_evaluate(
@@ -119,7 +126,11 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
 
 
 def _as_table(values: Tensor, inputs: dict[str, Any]) -> Tensor:
-    """One value a pair, in the order of the micro-batches -> `[groups, docs]`, 0 where a group was padded."""
-    mask = inputs["mask"]
+    """One value a pair, in the order of the micro-batches -> `[groups, docs]`, 0 where a group was padded.
+    Those of other processes come without a gradient."""
+    mask, slots = inputs["mask"], inputs["slots"]
     table = torch.zeros(mask.numel(), dtype=values.dtype, device=mask.device)
-    return table.scatter(0, inputs["slots"], values).view_as(mask)
+    values = values[: len(slots)]
+    if count() > 1:
+        table = summed(table.scatter(0, slots, values.detach()))
+    return table.scatter(0, slots, values).view_as(mask)

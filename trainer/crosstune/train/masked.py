@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from transformers import AutoModelForMaskedLM, AutoTokenizer, DataCollatorForLanguageModeling, Trainer
+from transformers import AutoModelForMaskedLM, AutoTokenizer, DataCollatorForLanguageModeling
 
 from crosstune.errors import CheckFailed, InputError
 from crosstune.train.callbacks import StepProgress
+from crosstune.train.checkpoints import ResumableTrainer
 from crosstune.train.model import usable_positions
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def load_masked_model(base: Path, max_tokens: int, seed: int) -> tuple[PreTraine
     return model, sorted(report["missing_keys"])
 
 
-class MaskedTrainer(Trainer):  # type: ignore[misc]
+class MaskedTrainer(ResumableTrainer):
     """A `Trainer` that stops where the loss is no number."""
 
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *given: Any, **named: Any) -> Any:

@@ -8,27 +8,43 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
-from transformers import Trainer
+from torch.utils.data import DataLoader, IterableDataset
 
 from crosstune.device import is_out_of_memory, no_room
+from crosstune.errors import CheckFailed
+from crosstune.processes import count, together
 from crosstune.progress import say
 from crosstune.train.batching import halves
+from crosstune.train.checkpoints import ResumableTrainer
 from crosstune.train.packed import packed
 
 
-class MicroBatchTrainer(Trainer):  # type: ignore[misc]
+class MicroBatchTrainer(ResumableTrainer):
     """A `Trainer` whose steps come as `micro_batches`, lists of model inputs.
 
     The graphs of all micro-batches are kept until the loss of the step is known. With `forward_again`, or
     where a GPU has no room for them, each forward pass is done again for its gradient
     (`torch.utils.checkpoint`), and where it still has none, the largest micro-batches are halved; both for
-    the rest of the training, and neither changes a gradient, but that dropout falls otherwise in halves.
+    the rest of the training, and neither changes a gradient, but that dropout falls otherwise in halves. Of
+    several processes one cannot try again alone.
+
+    Each process draws all examples of a step, in the order that one process would, and computes its share of
+    the pairs (see `share`).
     """
 
     def __init__(self, *, forward_again: bool = False, **arguments: Any) -> None:
-        super().__init__(**arguments)
+        with together():
+            super().__init__(**arguments)
         self._forward_again = forward_again
         self._most_slots: int | None = None
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        loader: DataLoader[Any] = super().get_train_dataloader()
+        if count() > 1:  # accelerate's shard becomes the whole
+            streams = isinstance(loader.dataset, IterableDataset)
+            shard = loader.dataset if streams else loader.batch_sampler
+            vars(shard).update(num_processes=1, process_index=0)
+        return loader
 
     def micro_logits(self, model: torch.nn.Module, batches: Sequence[dict[str, Tensor]]) -> Tensor:
         """fp32 logits `[pairs, labels]` of the micro-batches, in their order."""
@@ -58,6 +74,11 @@ class MicroBatchTrainer(Trainer):  # type: ignore[misc]
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
+                if count() > 1:
+                    raise CheckFailed(
+                        f"out of memory at step {self.state.global_step + 1}: lower train.micro_batch_tokens "
+                        "or raise train.accumulate; one of several processes cannot try a step again alone"
+                    ) from None
             # Here what the traceback held is free.
             torch.set_rng_state(draws[0])
             torch.cuda.set_rng_state_all(draws[1])

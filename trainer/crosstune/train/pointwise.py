@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +18,17 @@ from crosstune.device import check_step, device
 from crosstune.errors import CheckFailed
 from crosstune.files import replace_folder, write_json
 from crosstune.models import resolve_model
+from crosstune.processes import count, is_first, place, together
 from crosstune.progress import say
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
 from crosstune.train.bert_adam import BertAdam, rate_share
-from crosstune.train.callbacks import CompleteMark, JsonlLog, StepProgress, last_complete
+from crosstune.train.callbacks import JsonlLog, StepProgress
+from crosstune.train.checkpoints import Checkpoints, disk_errors, shared_last_complete, train_on
 from crosstune.train.memory import MicroBatchTrainer
 from crosstune.train.model import load_cross_encoder, load_two_labels
 from crosstune.train.saving import copy_tokenizer
 from crosstune.train.stream import Examples, PairCollator, PairStream
 from crosstune.train.trackers import Facts, check_trackers, tracked
-from crosstune.train.train import disk_errors
 
 if TYPE_CHECKING:
     from crosstune.train.pointwise_config import PointwiseSettings
@@ -45,7 +47,8 @@ class PointwiseSummary:
 
 
 class PairTrainer(MicroBatchTrainer):
-    """A `Trainer` whose loss is the mean cross-entropy of two classes over the pairs of a part of a step."""
+    """A `Trainer` whose loss is the mean cross-entropy of two classes over the pairs of a part of a step, of
+    all processes."""
 
     def __init__(self, *, checkpoint: Path | None, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -69,7 +72,9 @@ class PairTrainer(MicroBatchTrainer):
         num_items_in_batch: Tensor | int | None = None,  # noqa: ARG002
     ) -> Tensor:
         logits = self.micro_logits(model, inputs["micro_batches"])
-        loss = cross_entropy(logits, inputs["labels"])
+        # Of this process's pairs over all; times the processes, over whose gradients the mean is taken.
+        share = count() / self.args.per_device_train_batch_size
+        loss: Tensor = share * cross_entropy(logits, inputs["labels"], reduction="sum")
         if not torch.isfinite(loss):
             raise CheckFailed(
                 f"training stopped: the loss is {loss.item()} at step {self.state.global_step + 1}. Lower "
@@ -102,10 +107,8 @@ def train_pointwise(
     encoder = PairEncoder.from_folder(base, rule)
     network = load_two_labels(base, rule, seed, dropout=settings.dropout, head_std=settings.head_std)
     checkpoints = folder / "checkpoints"
-    checkpoint = last_complete(checkpoints)
+    checkpoint = shared_last_complete(checkpoints)
     first_step = int(checkpoint.name.split("-")[1]) if checkpoint else 0
-    if checkpoint:
-        say(f"  continuing from {checkpoint.name} of an interrupted training")
     stream = PairStream(
         examples,
         encoder,
@@ -122,15 +125,18 @@ def train_pointwise(
             network.config.pad_token_id, settings.micro_batch_tokens, model_input_names(network.config)
         ),
         optimizers=_optimizer(network, settings),
-        callbacks=[JsonlLog(folder / "train_log.jsonl"), StepProgress("train, steps"), CompleteMark()],
+        callbacks=[
+            JsonlLog(folder / "train_log.jsonl"),
+            StepProgress("train, steps"),
+            Checkpoints(checkpoints),
+        ],
     )
     trainer.remove_callback(PrinterCallback)
-    set_seed(seed)
+    set_seed(seed + place())
     with disk_errors(checkpoints), tracked(settings.report_to, facts, folder) as trackers:
         for tracker in trackers:
             trainer.add_callback(tracker)
-        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    _save(trainer.model, base, rule, folder)
+        seconds = train_on(trainer, checkpoint)
     counts = stream.counts
     summary = PointwiseSummary(
         steps=int(trainer.state.global_step),
@@ -138,12 +144,14 @@ def train_pointwise(
         pairs=counts["pairs"],
         passages_cut=counts["passages_cut"],
         queries_cut=counts["queries_cut"],
-        seconds=round(float(result.metrics["train_runtime"]), 1),
+        seconds=seconds,
     )
     say(
         f"  {summary.pairs} pairs; {summary.passages_cut} passages and {summary.queries_cut} queries were cut"
     )
-    write_json(folder / "train.json", dataclasses.asdict(summary))
+    if is_first():
+        _save(trainer.model, base, rule, folder)
+        write_json(folder / "train.json", dataclasses.asdict(summary))
     return summary
 
 
@@ -161,7 +169,8 @@ def _optimizer(network: PreTrainedModel, settings: PointwiseSettings) -> tuple[B
 
 
 def _arguments(settings: PointwiseSettings, seed: int, checkpoints: Path) -> TrainingArguments:
-    return TrainingArguments(
+    arguments = partial(
+        TrainingArguments,
         output_dir=str(checkpoints),
         max_steps=settings.steps,
         max_grad_norm=0.0,  # the optimizer clips, by the original's formula
@@ -174,7 +183,6 @@ def _arguments(settings: PointwiseSettings, seed: int, checkpoints: Path) -> Tra
         ignore_data_skip=True,  # the stream begins where the checkpoint ended
         save_strategy="steps",
         save_steps=settings.checkpoint_steps,
-        save_total_limit=2,
         logging_steps=max(1, min(100, settings.steps // 20)),
         logging_nan_inf_filter=False,
         report_to=[],
@@ -182,7 +190,10 @@ def _arguments(settings: PointwiseSettings, seed: int, checkpoints: Path) -> Tra
         remove_unused_columns=False,
         seed=seed,
         data_seed=seed,
+        ddp_broadcast_buffers=False,
     )
+    with together():
+        return arguments()
 
 
 def _save(model: PreTrainedModel, base: Path, rule: LengthRule, folder: Path) -> None:

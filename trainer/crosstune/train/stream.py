@@ -15,7 +15,7 @@ from torch.utils.data import IterableDataset
 from crosstune.errors import InputError
 from crosstune.records import Example
 from crosstune.serve.pairs import EncodedPair, PairEncoder, token_budget_batches
-from crosstune.train.batching import model_inputs
+from crosstune.train.batching import model_inputs, share
 
 AT_ONCE = 512
 """Pairs that are tokenised together, on all cores."""
@@ -77,13 +77,14 @@ def shuffled(examples: Iterator[Example], size: int, rng: random.Random) -> Iter
 @dataclass(frozen=True)
 class PairCollator:
     """Rows of `PairStream` -> `micro_batches`, longest pairs first and each padded to its own longest, and
-    `labels`: int64 `[pairs]` in the order of their rows."""
+    `labels`: int64 `[pairs]` in the order of their rows. Of several processes each has its `share`."""
 
     pad_id: int
     micro_batch_tokens: int
     input_names: Sequence[str]
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        rows = [rows[i] for i in share([len(row["pair"]) for row in rows])]
         pairs: list[EncodedPair] = [row["pair"] for row in rows]
         batches = list(token_budget_batches([len(pair) for pair in pairs], self.micro_batch_tokens))
         return {

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
-import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crosstune.device import check_step, device
-from crosstune.files import write_json
+from crosstune.files import read_json, write_json
 from crosstune.models import has_ranking_head, resolve_model
+from crosstune.processes import first_before_others, is_first, place, shared
 from crosstune.progress import say
 from crosstune.records import Collection, Group, Qrels, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
@@ -31,11 +29,12 @@ from crosstune.train.zero import leaves_zero_open, offset_to_share, shift_head
 from crosstune.trec import write_run
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, Trainer
+    from transformers import PreTrainedModel
 
     from crosstune.train.batching import Cuts
     from crosstune.train.best import Best
 
+SUMMARY = "train.json"
 USUAL_RATE, FRESH_RATE = 2e-5, 1e-4
 MERGE_GROUPS = 16
 """Whose pairs a network with adapters and the merged one are compared on."""
@@ -82,16 +81,17 @@ def train(
     `model`. A start that is neither of them is kept as `start/`.
 
     `folder` may hold the checkpoints of an interrupted call with the same arguments: training then
-    goes on from the last whole one. `facts` is what trackers are told beside the log. Raises `InputError` for
-    groups (also such as the loss cannot learn from), a dev split or a model that cannot be used and
-    `CheckFailed` when the loss is no longer a number, the model gives constant scores and has no gradient, or
-    adapters cannot be merged.
+    goes on from the last whole one, to the same outcome. `facts` is what trackers are told beside the log.
+    Raises `InputError` for groups (also such as the loss cannot learn from), a dev split, a model or a
+    checkpoint that cannot be used and `CheckFailed` when the loss is no longer a number, the model gives
+    constant scores and has no gradient, or adapters cannot be merged.
     """
     from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
     from crosstune.train.batching import GroupCollator, TokenizedGroups
     from crosstune.train.best import best_weights
-    from crosstune.train.callbacks import CompleteMark, JsonlLog, StepProgress
+    from crosstune.train.callbacks import JsonlLog, StepProgress
+    from crosstune.train.checkpoints import Checkpoints, disk_errors, shared_last_complete, train_on
     from crosstune.train.doctor.watch import Doctor
     from crosstune.train.loop import GroupTrainer
     from crosstune.train.lora import merge_adapters
@@ -101,28 +101,30 @@ def train(
     from crosstune.train.start import begin
 
     _refuse_early(groups, collection, settings)
+    if shared((folder / SUMMARY).is_file()):
+        return _tidied(folder)
     rule = settings.length_rule
     base = resolve_model(model)
     encoder = PairEncoder.from_folder(base, rule)
     judge = DevJudge(collection, dev_candidates, settings, encoder, seed, folder / "dev")
     network = load_cross_encoder(base, rule, seed)
-    of_base = judge.base(network, base)
-    if adapted is not None:
-        base = adapted
-        network = load_cross_encoder(base, rule, seed)
-    bf16 = use_bf16(settings.precision, folder)
-    network, groups = begin(
-        network,
-        base,
-        groups,
-        collection,
-        judge.sample,
-        encoder,
-        settings,
-        bf16=bf16,
-        seed=seed,
-        folder=folder,
-    )
+    with first_before_others():  # these find in `folder` what it has measured and made
+        of_base = judge.base(network, base)
+        if adapted is not None:
+            base, network = adapted, load_cross_encoder(adapted, rule, seed)
+        bf16 = use_bf16(settings.precision, folder)
+        network, groups = begin(
+            network,
+            base,
+            groups,
+            collection,
+            judge.sample,
+            encoder,
+            settings,
+            bf16=bf16,
+            seed=seed,
+            folder=folder,
+        )
     check_targets(groups, settings.loss)
     data = TokenizedGroups(groups, encoder)
     cuts = data.cuts()
@@ -149,7 +151,7 @@ def train(
         callbacks=[
             JsonlLog(folder / "train_log.jsonl"),
             StepProgress("train, steps"),
-            CompleteMark(),
+            Checkpoints(checkpoints),
             EarlyStoppingCallback(settings.patience),
             doctor,
         ],
@@ -161,15 +163,15 @@ def train(
         forward_again=settings.gradient_checkpointing,
     )
     trainer.remove_callback(PrinterCallback)  # its lines would mix with results on standard output
-    set_seed(seed)
-    reporting = tracked(settings.report_to, facts, folder)
-    with disk_errors(checkpoints), doctor.watching(), reporting as trackers:
+    set_seed(seed + place())
+    with disk_errors(checkpoints), doctor.watching(), tracked(settings.report_to, facts, folder) as trackers:
         for tracker in trackers:
             trainer.add_callback(tracker)
-        seconds = run_trainer(trainer, checkpoints)
+        seconds = train_on(trainer, shared_last_complete(checkpoints))
+    if not is_first():
+        return _tidied(folder)
     if settings.lora.rank is not None:
-        sample = [(group.query, doc) for group in groups[:MERGE_GROUPS] for doc in group.docs]
-        merge_adapters(trainer.model, encoder, sample, base, folder)
+        merge_adapters(trainer.model, encoder, _pairs(groups[:MERGE_GROUPS]), base, folder)
     best = best_weights(trainer, judge, folder, rule, seed)
     logits = _dev_logits(best, judge, settings, collection.qrels["dev"])
     save_model(best.model, base, folder)
@@ -186,10 +188,8 @@ def train(
         diagnoses=[diagnosis.name for diagnosis in doctor.verdict()],
         **dataclasses.asdict(cuts),
     )
-    write_json(folder / "train.json", dataclasses.asdict(summary))
-    for name in ("checkpoints", "dev", "adapt", "reduced"):
-        shutil.rmtree(folder / name, ignore_errors=name in ("adapt", "reduced"))
-    return summary
+    write_json(folder / SUMMARY, dataclasses.asdict(summary))
+    return _tidied(folder)
 
 
 def _told(cuts: Cuts, rule: LengthRule) -> str:
@@ -208,16 +208,17 @@ def _refuse_early(groups: Sequence[Group], collection: Collection, settings: Tra
     check_dev(collection)
 
 
-def run_trainer(trainer: Trainer, checkpoints: Path) -> float:
-    """Trains, from the last whole checkpoint where there is one; returns the seconds that it took."""
-    from crosstune.train.callbacks import last_complete
+def _tidied(folder: Path) -> TrainSummary:
+    """What `train.json` says, in each process, when what only an interrupted training needs is gone."""
+    values = shared(read_json(folder / SUMMARY) if is_first() else {})
+    for name in ("checkpoints", "dev", "adapt", "reduced") if is_first() else ():
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
+    return TrainSummary(**values)
 
-    checkpoint = last_complete(checkpoints)
-    if checkpoint:
-        say(f"  continuing from {checkpoint.name} of an interrupted training")
-        trainer.args.eval_on_start = False
-    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return round(float(result.metrics["train_runtime"]), 1)
+
+def _pairs(groups: Sequence[Group]) -> list[tuple[str, str]]:
+    return [(group.query, doc) for group in groups for doc in group.docs]
 
 
 def _dev_logits(best: Best, judge: DevJudge, settings: TrainSettings, qrels: Qrels) -> Run:
@@ -240,16 +241,3 @@ def write_verdict(judge: DevJudge, logits: Run, of_base: float, folder: Path) ->
     trial, verdict = judge.verdict(logits, of_base)
     write_json(folder / "fusion.json", dataclasses.asdict(trial))
     return verdict
-
-
-@contextmanager
-def disk_errors(checkpoints: Path) -> Iterator[None]:
-    """Turns what torch and safetensors raise on a full disk, in their own words, into `OSError`."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (RuntimeError, SafetensorError) as error:
-        if any(words in str(error) for words in ("PytorchStreamWriter", "inline_container", "No space left")):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(checkpoints)) from error
-        raise

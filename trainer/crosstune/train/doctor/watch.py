@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback
 
 from crosstune.errors import CheckFailed
+from crosstune.processes import is_first
 from crosstune.progress import say
 from crosstune.train.doctor.curve import log_rows
 from crosstune.train.doctor.diagnose import certainly_lost, diagnose
@@ -55,7 +56,7 @@ class Doctor(TrainerCallback):  # type: ignore[misc]
             return
         if any(row.get("eval_spread", 0.0) > FLAT_SPREAD for row in state.log_history):
             say("  doctor: the scores are constant and have no gradient; the best checkpoint so far counts")
-            control.should_training_stop = True
+            control.should_training_stop = control.should_save = True
             return
         found = diagnose(self._plan, self._data, log_rows(self._folder))
         raise CheckFailed(
@@ -83,7 +84,8 @@ class Doctor(TrainerCallback):  # type: ignore[misc]
     def _report(self, state: str, reason: str | None = None) -> Report:
         found = diagnose(self._plan, self._data, log_rows(self._folder), reason)
         report = Report(state, reason, self._plan, self._data, found)
-        write_report(self._folder, report)
+        if is_first():
+            write_report(self._folder, report)
         return report
 
     def _tell(self, diagnoses: tuple[Diagnosis, ...]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from crosstune.errors import MissingExtra
 from crosstune.files import read_json, write_json
+from crosstune.processes import is_first
 from crosstune.train.tracker_config import TrackerName
 from crosstune.train.trackers.base import Facts, Results, Tracker
 from crosstune.train.trackers.failure import tell
@@ -47,7 +47,7 @@ def tracked(names: Sequence[TrackerName], facts: Facts | None, folder: Path) -> 
     several processes the first one reports."""
     from crosstune.train.trackers.patient import Patient
 
-    if not names or int(os.environ.get("RANK", "0")) > 0:
+    if not names or not is_first():
         yield []
         return
     runs = read_json(folder / RUNS) if (folder / RUNS).is_file() else {}

@@ -1,0 +1,30 @@
+"""What a stage's outcome depends on, in one word: settings, inputs and code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+NOT_OF_A_STAGE = ("cli.py", "run.py", "execute.py", "unfinished.py", "sources.py", "assessment.py")
+"""Modules beside the packages that change no stage's outcome."""
+
+
+def fingerprint(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def code_version(packages: Sequence[str]) -> str:
+    """A digest over the sources of these sub-packages and of the modules that all stages share."""
+    import crosstune
+
+    digest = hashlib.sha256()
+    for root in sorted(crosstune.__path__):
+        files = list(Path(root).glob("*.py"))
+        for package in packages:
+            files += (Path(root) / package).rglob("*.py")
+        for path in sorted(files):
+            if path.name not in NOT_OF_A_STAGE:
+                digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
