@@ -169,18 +169,18 @@ def test_a_tracker_that_fails_on_the_way_is_said_once(
 def test_a_training_that_goes_on_reports_to_its_run(tmp_path: Path) -> None:
     """The dev curve of an interrupted training is whole, in one run."""
     from crosstune.train import train
-    from crosstune.train.callbacks import CompleteMark
+    from crosstune.train.checkpoints import Checkpoints
     from training import dev_of, random_groups, tiny_settings, train_tiny
 
     settings = {"epochs": 2, "evaluations": 2, "teacher": "none", "report_to": ["tensorboard"]}
-    marked = CompleteMark.on_save
+    marked = Checkpoints.on_save
 
-    def killed(self: CompleteMark, *arguments: object, **named: object) -> None:
+    def killed(self: Checkpoints, *arguments: object, **named: object) -> None:
         marked(self, *arguments, **named)  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CompleteMark, "on_save", killed)
+        patch.setattr(Checkpoints, "on_save", killed)
         with pytest.raises(KeyboardInterrupt):
             train_tiny(tmp_path, "out", **settings)
     groups, out = random_groups(24), tmp_path / "out"

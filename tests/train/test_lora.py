@@ -15,7 +15,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from crosstune.errors import CheckFailed, InputError
 from crosstune.serve.pairs import LengthRule, PairEncoder
 from crosstune.train import load_cross_encoder, train
-from crosstune.train.callbacks import CompleteMark
+from crosstune.train.checkpoints import Checkpoints
 from crosstune.train.comparison.segments import Markers
 from crosstune.train.lora import ADAPTER, add_adapters, merge_adapters
 from crosstune.train.packed import packed
@@ -183,13 +183,13 @@ def test_an_interrupted_training_with_adapters_ends_as_one_that_was_not(
         "lora": {"rank": 2, "dropout": 0.1},
     }
     whole, _ = train_tiny(tmp_path, "whole", **settings)
-    marked = CompleteMark.on_save
+    marked = Checkpoints.on_save
 
-    def killed(self: CompleteMark, *arguments: object, **named: object) -> None:
+    def killed(self: Checkpoints, *arguments: object, **named: object) -> None:
         marked(self, *arguments, **named)  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(CompleteMark, "on_save", killed)
+    monkeypatch.setattr(Checkpoints, "on_save", killed)
     with pytest.raises(KeyboardInterrupt):
         train_tiny(tmp_path, "cut", **settings)
     monkeypatch.undo()

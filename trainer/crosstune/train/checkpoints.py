@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,10 +128,14 @@ class ResumableTrainer(Trainer):  # type: ignore[misc]
             super()._run_epoch(*arguments, **named)
 
 
-def train_on(trainer: ResumableTrainer, checkpoint: Path | None) -> float:
-    """Trains, from `checkpoint` on where there is one; returns the seconds that it took, earlier calls up to
-    the checkpoint included."""
+def train_on(
+    trainer: ResumableTrainer, checkpoint: Path | None, trackers: Sequence[TrainerCallback] = ()
+) -> float:
+    """Trains, from `checkpoint` on where there is one, in the sight of `trackers`; returns the seconds that
+    it took, earlier calls up to the checkpoint included."""
     earlier = 0.0
+    for tracker in trackers:
+        trainer.add_callback(tracker)
     if checkpoint is not None:
         say(f"  continuing from {checkpoint.name} of an interrupted training")
         earlier = float(read_json(checkpoint / COMPLETE)["seconds"])

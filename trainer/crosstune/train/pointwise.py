@@ -134,9 +134,7 @@ def train_pointwise(
     trainer.remove_callback(PrinterCallback)
     set_seed(seed + place())
     with disk_errors(checkpoints), tracked(settings.report_to, facts, folder) as trackers:
-        for tracker in trackers:
-            trainer.add_callback(tracker)
-        seconds = train_on(trainer, checkpoint)
+        seconds = train_on(trainer, checkpoint, trackers)
     counts = stream.counts
     summary = PointwiseSummary(
         steps=int(trainer.state.global_step),

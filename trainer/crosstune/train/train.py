@@ -165,13 +165,12 @@ def train(
     trainer.remove_callback(PrinterCallback)  # its lines would mix with results on standard output
     set_seed(seed + place())
     with disk_errors(checkpoints), doctor.watching(), tracked(settings.report_to, facts, folder) as trackers:
-        for tracker in trackers:
-            trainer.add_callback(tracker)
-        seconds = train_on(trainer, shared_last_complete(checkpoints))
+        seconds = train_on(trainer, shared_last_complete(checkpoints), trackers)
     if not is_first():
         return _tidied(folder)
     if settings.lora.rank is not None:
-        merge_adapters(trainer.model, encoder, _pairs(groups[:MERGE_GROUPS]), base, folder)
+        sample = [(group.query, doc) for group in groups[:MERGE_GROUPS] for doc in group.docs]
+        merge_adapters(trainer.model, encoder, sample, base, folder)
     best = best_weights(trainer, judge, folder, rule, seed)
     logits = _dev_logits(best, judge, settings, collection.qrels["dev"])
     save_model(best.model, base, folder)
@@ -215,10 +214,6 @@ def _tidied(folder: Path) -> TrainSummary:
         if (folder / name).exists():
             shutil.rmtree(folder / name)
     return TrainSummary(**values)
-
-
-def _pairs(groups: Sequence[Group]) -> list[tuple[str, str]]:
-    return [(group.query, doc) for group in groups for doc in group.docs]
 
 
 def _dev_logits(best: Best, judge: DevJudge, settings: TrainSettings, qrels: Qrels) -> Run:
