@@ -38,11 +38,11 @@ def _knowing_logits(root: Path, qrels: dict[str, dict[str, int]]) -> list[tuple[
     return sorted(rows, reverse=True)
 
 
-def _live_scale(root: Path, export: Path, crosstune: Crosstune) -> str:
+def _live_scale(export: Path, crosstune: Crosstune) -> str:
     """What a server's numbers are; equal probabilities are ties on both sides."""
     with serving(export) as served:
-        asked = ("--endpoint", f"{served.url}/cohere", "--style", "cohere", "--model", "tiny")
-        live = crosstune("parity", root, *asked, "--json")
+        asked = ("--url", f"{served.url}/cohere", "--style", "cohere", "--model", "tiny")
+        live = crosstune("parity", export, *asked, "--json")
     assert live.code == 0, live.err
     found = json.loads(live.out)
     assert found["kendall_tau"] == 1.0
@@ -96,7 +96,7 @@ def test_a_calibrated_export(tmp_path: Path, recipe: Path, crosstune: Crosstune)
     kept = crosstune("rank", export, "open", "--documents", file, "--json", "--above-threshold")
     assert json.loads(kept.out) == [r for r in ranked if r["probability"] >= threshold["probability"]]
 
-    assert _live_scale(root, export, crosstune) == "probability"
+    assert _live_scale(export, crosstune) == "probability"
 
     lines = (root / "train" / "dev.tuned.trec").read_text().splitlines(keepends=True)
     few = {line.split()[0] for line in lines[:150]}

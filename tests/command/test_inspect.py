@@ -11,11 +11,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Crosstune
-from test_bad_input import small_disk
 
 from crosstune.data import read_groups, read_ledger
-
-__all__ = ["small_disk"]
 
 
 def _mined(recipe: Path, crosstune: Crosstune, *words: str) -> None:

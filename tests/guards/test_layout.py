@@ -42,6 +42,13 @@ def test_source_files_stay_small() -> None:
     assert not too_long
 
 
+def test_names_of_test_files_are_unique() -> None:
+    """pytest imports them by their names alone, and leaves out a second one of a name."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) > 20
+    assert not {name for name in names if names.count(name) > 1}
+
+
 def test_no_large_file_and_no_collection_is_tracked() -> None:
     large = [path.name for path in _tracked() if path.stat().st_size > 500_000]
     collections = [path.name for path in _tracked() if path.name in ("corpus.jsonl", "queries.jsonl")]
