@@ -55,7 +55,7 @@ def _overrides(name: str, folder: Path) -> list[str]:
         return [*PROCEDURE, f"model={base}", f"data.folder={folder / 'ms'}", "data.qrels=qrels.dev.tsv"]
     teacher = tiny_cross_encoder(folder / "teacher")
     taught = [f"mine.teacher={teacher}"] if re.search("\n  teacher: (hub:|runs/)", text) else []
-    if name == "modern/rocketqav2_denoised":  # a random teacher is sure of nothing
+    if name in ("half_depth", "modern/rocketqav2_denoised"):  # a random teacher is sure of nothing
         taught.append("mine.likely_negative=0.9")
     if name == "half_depth":
         taught.append("train.layers=1")
