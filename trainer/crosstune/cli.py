@@ -32,7 +32,7 @@ from crosstune.commands import (
     synthesize,
 )
 from crosstune.errors import CheckFailed, CrosstuneError, InputError, MissingExtra
-from crosstune.processes import is_first, is_first_to_fail, is_lost_process
+from crosstune.processes import JOINT_STAGES, is_first, is_first_to_fail, is_lost_process
 from crosstune.progress import say, tell
 
 app = typer.Typer(
@@ -47,7 +47,7 @@ USAGE_ERROR: Any = typer.BadParameter.__bases__[0]
 
 INTERRUPTED = 130
 
-JOINT = ("run", "mine", "train")
+JOINT = ("run", *JOINT_STAGES)
 """The commands that processes beside the first take part in."""
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from crosstune.errors import CheckFailed, InputError
 from crosstune.files import read_json, write_text
-from crosstune.processes import connect, is_first, shared
+from crosstune.processes import JOINT_STAGES, connect, is_first, shared
 from crosstune.progress import duration, say
 from crosstune.recipe import Recipe, dump_recipe, load_recipe
 from crosstune.reproduction import ReproductionPipeline
@@ -99,7 +99,7 @@ def run_one(name: str, path: str, overrides: Sequence[str], *, as_json: bool) ->
     """One stage alone; the collection and the first of two rounds are done before it where they are not.
 
     Raises `InputError` when another stage before it has not been run with this recipe."""
-    joint = name in ("mine", "train")  # a second round of mining trains before it
+    joint = name in JOINT_STAGES
     pipeline = _joined(path, overrides) if joint else _pipeline(path, overrides)
     if is_first():
         _run_one(name, pipeline, as_json=as_json)

@@ -106,6 +106,19 @@ def find_file(path: Path) -> Path:
     return path if path.exists() else next((p for p in packed if p.exists()), path)
 
 
+@contextmanager
+def open_errors(path: Path) -> Iterator[None]:
+    """Says of a file that cannot be opened what it is, as `InputError`."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder, a file was expected") from None
+    except PermissionError:
+        raise InputError(f"{path}: cannot be read (permission denied)") from None
+
+
 def read_lines(path: Path, *, keep_ends: bool = False) -> Iterator[tuple[int, str]]:
     """Yields `(line number from 1, line without its end)`; `.gz` and `.zst` are unpacked on the way.
 
@@ -114,17 +127,11 @@ def read_lines(path: Path, *, keep_ends: bool = False) -> Iterator[tuple[int, st
     """
     number = 0
     try:
-        with open_binary(path) as handle:
+        with open_errors(path), open_binary(path) as handle:
             for number, raw in enumerate(handle, start=1):
                 line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
                 text = line.decode("utf-8")
                 yield number, text if keep_ends else text.rstrip("\r\n")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, a file was expected") from None
-    except PermissionError:
-        raise InputError(f"{path}: cannot be read (permission denied)") from None
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path}:{number}: not valid UTF-8 (byte {error.start + 1} of the line: {error.reason}); "

@@ -29,6 +29,8 @@ PLACE = (
     "ACCELERATE_USE_DEEPSPEED",
 )
 """A process's place, and how accelerate is to spread the model."""
+JOINT_STAGES = ("mine", "train")
+"""The commands of one stage that may come to a training: `mine` to that of a first round."""
 PATIENCE = timedelta(days=30)
 """How long a process waits for the first: mining and evaluation are done while the others wait. One that ends
 is noticed at once, by whatever started it."""

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import IO
 
 from crosstune.errors import InputError
-from crosstune.trec import parse_line
+from crosstune.files import open_errors
+from crosstune.records import Run
+from crosstune.trec import add_line, parse_line
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -32,17 +34,13 @@ class StoredRun(Mapping[str, dict[str, float]]):
                 place += len(line)
 
     def __getitem__(self, query_id: str) -> dict[str, float]:
-        scores: dict[str, float] = {}
+        run: Run = {}
         with self._open() as handle:
             for place, number in self._places[query_id]:
                 handle.seek(place)
                 for at, doc_id, score in self._lines(handle, number, query_id):
-                    if doc_id in scores:
-                        raise InputError(
-                            f"{self._path}:{at}: document {doc_id!r} is listed twice for query {query_id!r}"
-                        )
-                    scores[doc_id] = score
-        return scores
+                    add_line(run, self._path, at, query_id, doc_id, score)
+        return run[query_id]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
@@ -62,14 +60,8 @@ class StoredRun(Mapping[str, dict[str, float]]):
             yield at, doc_id, score
 
     def _open(self) -> IO[bytes]:
-        try:
+        with open_errors(self._path):
             return self._path.open("rb")
-        except FileNotFoundError:
-            raise InputError(f"{self._path}: no such file") from None
-        except IsADirectoryError:
-            raise InputError(f"{self._path}: is a folder, a file was expected") from None
-        except PermissionError:
-            raise InputError(f"{self._path}: cannot be read (permission denied)") from None
 
     def _text(self, raw: bytes, number: int) -> str:
         try:

@@ -54,7 +54,7 @@ def read_run(path: Path) -> Run:
     """
     run: Run = {}
     for number, query_id, doc_id, _, score in _run_lines(path):
-        _add(run, path, number, query_id, doc_id, score)
+        add_line(run, path, number, query_id, doc_id, score)
     return run
 
 
@@ -75,7 +75,7 @@ def read_run_file(path: Path) -> RunFile:
     ranks: dict[str, array[int]] = {}
     numbered = True
     for number, query_id, doc_id, rank, score in _run_lines(path):
-        _add(run, path, number, query_id, doc_id, score)
+        add_line(run, path, number, query_id, doc_id, score)
         numbered = numbered and rank.lstrip("-").isdigit() and len(rank) < 18
         if numbered:
             ranks.setdefault(query_id, array("q")).append(int(rank))
@@ -109,7 +109,8 @@ def parse_line(path: Path, number: int, columns: list[str]) -> tuple[str, str, s
     return query_id, doc_id, rank, score
 
 
-def _add(run: Run, path: Path, number: int, query_id: str, doc_id: str, score: float) -> None:
+def add_line(run: Run, path: Path, number: int, query_id: str, doc_id: str, score: float) -> None:
+    """Adds what line `number` of `path` says. Raises `InputError` for a document that `run` already has."""
     scores = run.setdefault(query_id, {})
     if doc_id in scores:
         raise InputError(f"{path}:{number}: document {doc_id!r} is listed twice for query {query_id!r}")

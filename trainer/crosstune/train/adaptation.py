@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crosstune.device import check_step, device
+from crosstune.device import check_step
 from crosstune.errors import InputError
 from crosstune.files import read_jsonl, replace_folder, write_json
 from crosstune.models import has_ranking_head, resolve_model
@@ -22,6 +22,7 @@ from crosstune.progress import say
 from crosstune.records import Collection, Run
 from crosstune.serve.pairs import PairEncoder
 from crosstune.train.adapt_config import AdaptSettings
+from crosstune.train.arguments import common_arguments
 from crosstune.train.config import TrainSettings
 from crosstune.train.dev import DevJudge
 from crosstune.train.fusion import MEASURE
@@ -170,7 +171,7 @@ def _arguments(settings: AdaptSettings, bf16: bool, seed: int, checkpoints: Path
 
     every = math.ceil(settings.steps / settings.evaluations)
     return TrainingArguments(
-        output_dir=str(checkpoints),
+        **common_arguments(checkpoints, seed),
         max_steps=settings.steps,
         learning_rate=settings.learning_rate,
         warmup_steps=math.ceil(settings.warmup * settings.steps),
@@ -180,19 +181,12 @@ def _arguments(settings: AdaptSettings, bf16: bool, seed: int, checkpoints: Path
         per_device_eval_batch_size=settings.texts_per_step,
         optim="adamw_torch_fused",
         bf16=bf16,
-        use_cpu=device() == "cpu",
         eval_strategy="steps",
         eval_steps=every,
         eval_on_start=True,
         save_strategy="steps",
         save_steps=every,
         logging_steps=max(1, every // 10),
-        logging_nan_inf_filter=False,
-        report_to=[],
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        seed=seed,
-        data_seed=seed,
     )
 
 

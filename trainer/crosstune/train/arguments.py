@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crosstune.device import device
 from crosstune.processes import together
@@ -14,6 +14,20 @@ from crosstune.train.fusion import MEASURE
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
+
+
+def common_arguments(folder: Path, seed: int) -> dict[str, Any]:
+    """What every training tells `transformers.Trainer`; `folder`: of its checkpoints."""
+    return {
+        "output_dir": str(folder),
+        "use_cpu": device() == "cpu",
+        "logging_nan_inf_filter": False,
+        "report_to": [],
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "seed": seed,
+        "data_seed": seed,
+    }
 
 
 def training_arguments(
@@ -34,7 +48,7 @@ def training_arguments(
     steps = every * settings.evaluations
     arguments = partial(
         TrainingArguments,
-        output_dir=str(checkpoints),
+        **common_arguments(checkpoints, seed),
         max_steps=steps,
         learning_rate=rate,
         warmup_steps=math.ceil(settings.warmup * steps),
@@ -45,7 +59,6 @@ def training_arguments(
         gradient_accumulation_steps=settings.accumulate,
         optim="adamw_torch_fused",
         bf16=bf16,
-        use_cpu=device() == "cpu",
         eval_strategy="steps",
         eval_steps=every,
         eval_on_start=eval_on_start,
@@ -55,12 +68,6 @@ def training_arguments(
         metric_for_best_model=f"eval_{MEASURE}",
         greater_is_better=True,
         logging_steps=max(1, every // 10),
-        logging_nan_inf_filter=False,
-        report_to=[],
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        seed=seed,
-        data_seed=seed,
         restore_callback_states_from_checkpoint=True,
         accelerator_config={"even_batches": False},
         ddp_broadcast_buffers=False,  # each forward pass of a step would change what the one before needs

@@ -22,8 +22,9 @@ from crosstune.heap import give_back
 from crosstune.progress import progress
 from crosstune.records import Group, Run
 from crosstune.serve.pairs import model_input_names, token_budget_batches
+from crosstune.train.arguments import common_arguments
 from crosstune.train.callbacks import StepProgress
-from crosstune.train.model import usable_positions
+from crosstune.train.model import set_dropout, usable_positions
 from crosstune.train.packed import packed
 from crosstune.train.row_trainer import RowTrainer
 from crosstune.train.scoring import ScoredRun
@@ -178,14 +179,12 @@ def adapt(encoder: BiEncoder, groups: Sequence[Group], bf16: bool, seed: int, fo
     pairs = _Pairs(encoder, groups)
     steps = math.ceil(min(EPOCHS * len(pairs), MOST_PAIRS) / PAIRS_A_STEP)
     set_seed(seed)
-    for module in encoder.model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
+    set_dropout(encoder.model, 0.0)
     trainer = _InBatchTrainer(
         encoder,
         model=encoder.model,
         args=TrainingArguments(
-            output_dir=str(folder),
+            **common_arguments(folder, seed),
             max_steps=steps,
             learning_rate=LEARNING_RATE,
             warmup_steps=math.ceil(0.1 * steps),
@@ -193,14 +192,8 @@ def adapt(encoder: BiEncoder, groups: Sequence[Group], bf16: bool, seed: int, fo
             per_device_train_batch_size=PAIRS_A_STEP,
             optim="adamw_torch_fused",
             bf16=bf16,
-            use_cpu=device() == "cpu",
             save_strategy="no",
             logging_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            remove_unused_columns=False,
-            seed=seed,
-            data_seed=seed,
         ),
         train_dataset=pairs,
         data_collator=list,

@@ -74,6 +74,15 @@ def load_scorer(folder: Path, rule: LengthRule, seed: int) -> PreTrainedModel:
     return load_cross_encoder(folder, rule, seed).to(device())
 
 
+def set_dropout(model: PreTrainedModel, share: float) -> None:
+    """`share` of the activations is dropped in training, wherever `model` drops any."""
+    from torch.nn import Dropout
+
+    for module in model.modules():
+        if isinstance(module, Dropout):
+            module.p = share
+
+
 def _load(folder: Path, seed: int, **config: Any) -> PreTrainedModel:
     import torch
     from safetensors import SafetensorError

@@ -14,13 +14,14 @@ from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel, PrinterCallback, TrainingArguments, set_seed
 
-from crosstune.device import check_step, device
+from crosstune.device import check_step
 from crosstune.errors import CheckFailed
 from crosstune.files import replace_folder, write_json
 from crosstune.models import resolve_model
 from crosstune.processes import count, is_first, place, together
 from crosstune.progress import say
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
+from crosstune.train.arguments import common_arguments
 from crosstune.train.bert_adam import BertAdam, rate_share
 from crosstune.train.callbacks import JsonlLog, StepProgress
 from crosstune.train.checkpoints import Checkpoints, disk_errors, shared_last_complete, train_on
@@ -169,25 +170,18 @@ def _optimizer(network: PreTrainedModel, settings: PointwiseSettings) -> tuple[B
 def _arguments(settings: PointwiseSettings, seed: int, checkpoints: Path) -> TrainingArguments:
     arguments = partial(
         TrainingArguments,
-        output_dir=str(checkpoints),
+        **common_arguments(checkpoints, seed),
         max_steps=settings.steps,
         max_grad_norm=0.0,  # the optimizer clips, by the original's formula
         per_device_train_batch_size=settings.batch_pairs // settings.accumulate,
         gradient_accumulation_steps=settings.accumulate,
         bf16=settings.precision == "bf16",
-        use_cpu=device() == "cpu",
         # Dispatched batches are sliced by the size of their first tensor, here a micro-batch's.
         accelerator_config={"dispatch_batches": False},
         ignore_data_skip=True,  # the stream begins where the checkpoint ended
         save_strategy="steps",
         save_steps=settings.checkpoint_steps,
         logging_steps=max(1, min(100, settings.steps // 20)),
-        logging_nan_inf_filter=False,
-        report_to=[],
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        seed=seed,
-        data_seed=seed,
         ddp_broadcast_buffers=False,
     )
     with together():

@@ -19,7 +19,7 @@ from crosstune.train.comparison.segments import Markers, hold_marks
 from crosstune.train.config import TrainSettings
 from crosstune.train.layers import freeze, layers_of, with_layers
 from crosstune.train.lora import add_adapters
-from crosstune.train.model import load_cross_encoder
+from crosstune.train.model import load_cross_encoder, set_dropout
 from crosstune.train.teacher import OwnVectors
 
 if TYPE_CHECKING:
@@ -67,19 +67,11 @@ def begin(
         network = load_cross_encoder(start, encoder.rule, seed)
         compare_in_fp32(network)
         say(f"  it starts as a comparison of the vectors: {network.config.num_hidden_layers} layers")
-    _set_dropout(network, settings.dropout)
+    set_dropout(network, settings.dropout)
     _choose_trained(network, settings, start.is_dir(), seed)
     if start.is_dir():
         hold_marks(network.base_model, Markers(**read_json(start / MARKERS)))
     return network, list(groups)
-
-
-def _set_dropout(model: PreTrainedModel, share: float) -> None:
-    from torch.nn import Dropout
-
-    for module in model.modules():
-        if isinstance(module, Dropout):
-            module.p = share
 
 
 def _choose_trained(network: PreTrainedModel, settings: TrainSettings, compares: bool, seed: int) -> None:

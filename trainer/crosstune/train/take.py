@@ -17,7 +17,7 @@ from crosstune.train.dev import DevJudge
 from crosstune.train.group_check import check_dev
 from crosstune.train.model import load_cross_encoder, load_scorer
 from crosstune.train.saving import save_model
-from crosstune.train.train import TrainSummary, write_verdict
+from crosstune.train.train import SUMMARY, TrainSummary, write_verdict
 
 NAME = "taken"
 
@@ -72,7 +72,7 @@ def take_tuned(
         seconds=0.0,
         diagnoses=[],
     )
-    write_json(folder / "train.json", dataclasses.asdict(summary))
+    write_json(folder / SUMMARY, dataclasses.asdict(summary))
     write_text(folder / "train_log.jsonl", "")
     shutil.rmtree(folder / "dev")
     return summary
