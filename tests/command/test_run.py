@@ -183,6 +183,18 @@ def test_control_c_is_one_line_and_resumable(tmp_path: Path, recipe: Path, cross
     assert crosstune("run", recipe, f"run_dir={root}").code == 0
 
 
+def test_control_c_in_code_run_from_a_string_ends_with_the_code_of_a_stop(tmp_path: Path) -> None:
+    # As an import does that makes a dataclass: CPython would die by the signal when it ends.
+    (tmp_path / "interrupted.py").write_text(
+        "from crosstune import cli\n"
+        "cli.app = lambda *words, **settings: exec('raise KeyboardInterrupt')\n"
+        "cli.main([])\n"
+    )
+    command = [sys.executable, "-m", "interrupted"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "stopped; the same command goes on from here\n")
+
+
 @pytest.mark.slow
 def test_control_c_again_and_again_is_one_line_too(
     tmp_path: Path, recipe: Path, crosstune: Crosstune

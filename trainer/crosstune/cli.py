@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -87,7 +88,13 @@ def main(arguments: list[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    sys.exit(_guarded(words, debug))
+    # Registered first, so run last: from there on Python puts back the handler that dies by the signal.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    try:
+        code = _guarded(words, debug)
+    except KeyboardInterrupt:  # a second one, before the first was answered
+        code = _stopped()
+    sys.exit(code)
 
 
 def _guarded(words: list[str], debug: bool) -> int:  # noqa: PLR0911
@@ -105,12 +112,7 @@ def _guarded(words: list[str], debug: bool) -> int:  # noqa: PLR0911
             error.show()
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        signal.signal(
-            signal.SIGINT, lambda *_: os._exit(INTERRUPTED)
-        )  # a second one ends what still winds up
-        if is_first_to_fail():
-            tell("stopped; the same command goes on from here")
-        return INTERRUPTED
+        return _stopped()
     except CrosstuneError as error:
         return _report(error, error.exit_code, debug)
     except ModuleNotFoundError as error:
@@ -127,6 +129,17 @@ def _guarded(words: list[str], debug: bool) -> int:  # noqa: PLR0911
             )
         say("this should not have happened; please report it with the traceback that --debug shows")
         return _report(error, 3, debug)
+
+
+def _stopped() -> int:
+    # CPython remembers an interrupt of code that is run from a string (dataclasses does so while they are
+    # imported), caught or not, and would die by the signal in place of this code: the next string forgets it.
+    exec("")  # nosec B102
+    # A further one ends what still winds up.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    if is_first_to_fail():
+        tell("stopped; the same command goes on from here")
+    return INTERRUPTED
 
 
 def _report(error: Exception, code: int, debug: bool) -> int:

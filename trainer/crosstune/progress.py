@@ -21,8 +21,9 @@ def say(message: str) -> None:
 
 
 def tell(message: str) -> None:
-    """The same from whichever process."""
-    print(message, file=sys.stderr, flush=True)
+    """The same from whichever process; in one write, so that nothing comes between a line and its end."""
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()
 
 
 def duration(seconds: float) -> str:
