@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crosstune.evaluate.provenance import cpu_name
+from crosstune.machine import cpu_name
 
 SYSTEMS = ("first_stage", "base", "tuned", "recommended", "ceiling")
 

@@ -30,7 +30,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from crosstune.device import device, device_name
-from crosstune.evaluate.provenance import cpu_name
+from crosstune.machine import cpu_name
 from random_bases import BASES, base_folder
 from training_systems import WARM_STEPS
 

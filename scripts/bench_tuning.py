@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from crosstune.device import device, device_name
-from crosstune.evaluate.provenance import cpu_name
+from crosstune.machine import cpu_name
 from crosstune.records import Collection, Group
 from crosstune.serve.pairs import LengthRule, PairEncoder
 from crosstune.train import TrainSettings, load_scorer, train

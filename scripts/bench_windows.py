@@ -27,7 +27,7 @@ from pathlib import Path
 
 import torch
 
-from crosstune.evaluate.provenance import cpu_name
+from crosstune.machine import cpu_name
 from crosstune.models import resolve_model
 from crosstune.records import Group
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names

@@ -28,7 +28,7 @@ def test_a_recipe_asks_for_formats_and_rank_takes_one(
         )
         assert ranked.code == 0, ranked.err
         logits[backend] = {row["index"]: row["logit"] for row in json.loads(ranked.out)}
-    assert logits["auto"] == logits["openvino"]
+    assert logits["auto"] in (logits["onnx"], logits["openvino"])
     assert logits["onnx-int8"] != logits["onnx"]
     refused = crosstune("rank", export, "open", "--documents", documents, "--backend", "openvino-int8")
     assert refused.code == 2

@@ -61,6 +61,14 @@ def test_unknown_key_wrong_type_and_range_are_reported_together(tmp_path: Path) 
     assert "train.groups_per_step: found 0 (int)" in message
 
 
+def test_settings_that_do_not_fit_together_are_named_without_the_others(tmp_path: Path) -> None:
+    text = MINIMAL + "mine:\n  first_rank: 60\n  last_rank: 50\n"
+    with pytest.raises(InputError) as caught:
+        load_recipe(_recipe(tmp_path, text))
+    message = str(caught.value).splitlines()[-1].strip()
+    assert message.endswith("mine: first_rank = 60 is more than last_rank = 50")
+
+
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="model: missing"):
         load_recipe(_recipe(tmp_path, "name: t\ncollection: stdlib\n"))

@@ -62,6 +62,16 @@ def test_a_second_round_goes_on_from_a_first_and_mines_by_its_model(
         assert sorted(taken) == sorted(row["model_score"] for row in able)[-3:]
 
 
+def test_a_stage_behind_the_first_round_does_not_begin_it(
+    tmp_path: Path, short: Path, crosstune: Crosstune
+) -> None:
+    assert crosstune("retrieve", short).code == 0
+    early = crosstune("evaluate", short, *SECOND)
+    assert early.code == 2
+    assert "the stage mine_1 has not been run with these settings; run crosstune mine first" in early.err
+    assert not (tmp_path / "runs" / "tiny" / "mine_1").exists()
+
+
 @pytest.mark.slow
 def test_both_rounds_at_once_and_what_a_change_runs_again(
     tmp_path: Path, short: Path, crosstune: Crosstune

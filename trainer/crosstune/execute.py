@@ -96,7 +96,8 @@ def _run_all(
 
 
 def run_one(name: str, path: str, overrides: Sequence[str], *, as_json: bool) -> None:
-    """One stage alone; the collection and the first of two rounds are done before it where they are not.
+    """One stage alone; the collection, and before `mine` the first of two rounds, are done where they are
+    not.
 
     Raises `InputError` when another stage before it has not been run with this recipe."""
     joint = name in JOINT_STAGES
@@ -121,10 +122,11 @@ def _run_one(name: str, pipeline: AnyPipeline, *, as_json: bool) -> None:
                 run_stage(folder, stage) if not is_done(folder, stage) else say(f"{name}: up to date")
                 break
             if not is_done(folder, stage):
-                if stage.name not in ("collection", *ROUND_1.values()):
+                if stage.name not in ("collection", *(ROUND_1.values() if name == "mine" else ())):
+                    command = "mine" if stage.name in ROUND_1.values() else stage.name
                     raise InputError(
                         f"{folder.root}: the stage {stage.name} has not been run with these settings; "
-                        f"run crosstune {stage.name} first, or crosstune run for all stages"
+                        f"run crosstune {command} first, or crosstune run for all stages"
                     )
                 run_stage(folder, stage)
     if as_json:

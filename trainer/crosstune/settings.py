@@ -39,8 +39,10 @@ def explain(problem: Any, model: type[Settings]) -> str:
             f"{path}: found {found!r} ({type(found).__name__}); keys below it were expected, as {path}.kind"
         )
     message = problem["msg"].removeprefix("Value error, ")
-    if not keys:  # of several settings, which the message names
-        return str(message)
+    if problem["type"] == "value_error" and isinstance(
+        found, dict
+    ):  # of several settings: the message names them
+        return f"{path}: {message}" if keys else str(message)
     return f"{path}: found {_shown(keys, found)} ({type(found).__name__}); {message}"
 
 

@@ -97,7 +97,7 @@ class MiningSettings(Settings):
     @model_validator(mode="after")
     def _fits_together(self) -> MiningSettings:
         if self.first_rank > self.last_rank:
-            raise ValueError(f"first_rank = {self.first_rank} is below last_rank = {self.last_rank}")
+            raise ValueError(f"first_rank = {self.first_rank} is more than last_rank = {self.last_rank}")
         if self.likely_negative > self.likely_positive:
             raise ValueError(
                 f"likely_negative = {self.likely_negative} is above likely_positive = {self.likely_positive}"

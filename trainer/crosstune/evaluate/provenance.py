@@ -5,10 +5,10 @@ from __future__ import annotations
 import platform
 import time
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from crosstune.device import device_name
+from crosstune.machine import cpu_name
 
 PACKAGES = ("crosstune", "torch", "transformers", "ir-measures", "scipy")
 
@@ -29,11 +29,3 @@ def provenance(device: str, max_tokens: int, most_windows: int | None = None) ->
             "most_windows": most_windows,
         },
     }
-
-
-def cpu_name() -> str:
-    """The processor's name; where Linux does not tell, its architecture."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())

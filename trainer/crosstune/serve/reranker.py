@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from pathlib import Path
 from typing import overload
 
-import numpy as np
-from numpy.typing import NDArray
-
 from crosstune.errors import InputError
+from crosstune.machine import cores
 from crosstune.serve.budget import deadline_after, score_until
 from crosstune.serve.calibration import Kind, sigmoid
-from crosstune.serve.engines import choose, open_runtime
+from crosstune.serve.engines import BATCH_TOKENS, choose, open_forward
 from crosstune.serve.explain import WORDS, Explanation, explain
 from crosstune.serve.fusion import Fusion, checked_scores, standardised
 from crosstune.serve.manifest import read_manifest
-from crosstune.serve.pairs import EncodedPair, PairEncoder, pad, token_budget_batches
+from crosstune.serve.pairs import EncodedPair, PairEncoder
 from crosstune.serve.ranked import (
     Document,
     RankedDocument,
@@ -32,8 +29,6 @@ from crosstune.serve.ranked import (
 )
 from crosstune.serve.windows import Best, best_windows
 
-BATCH_TOKENS = 512
-"""Of one batch on one core: larger ones are no faster, and leave cores idle at the end."""
 WHAT: dict[Kind, str] = {"logit": "logit", "fused": "fused score"}
 
 
@@ -41,16 +36,22 @@ class Reranker:
     """Scores and ranks with an export folder. Safe to call from several threads."""
 
     def __init__(self, folder: str | os.PathLike[str], backend: str = "auto") -> None:
-        """`backend`: a format of the export, or `auto`, the fastest exact one that can be run here.
+        """`backend`: a format of the export, or `auto`, the fastest exact one here: where several can be
+        run they are measured, once a machine and export (`crosstune.serve.engines.measure`).
 
         Raises `InputError` for a folder that is not what the export wrote and for a format that it lacks.
         """
         path = Path(folder)
         self._manifest = read_manifest(path)
         self._encoder = PairEncoder.from_folder(path, self._manifest.rule)
-        self._threads = _cores()
-        self.backend = choose(self._manifest.formats, backend, path)
-        self._runtime = open_runtime(self.backend, path / self._manifest.formats[self.backend], self._threads)
+        self._threads = cores()
+        self.backend = choose(self._manifest, backend, path, self._threads)
+        self._forward = open_forward(self._manifest, self.backend, path, self._threads)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], backend: str = "auto") -> Reranker:
+        """The same by a name."""
+        return cls(folder, backend)
 
     @property
     def fusion(self) -> Fusion | None:
@@ -266,31 +267,5 @@ class Reranker:
 
     def _best(self, encoded: Sequence[EncodedPair]) -> list[Best]:
         """The logit of each pair, and which of its windows has it."""
-        logits = self._logits([window for pair in encoded for window in pair.windows])
+        logits = self._forward.logits([window for pair in encoded for window in pair.windows])
         return list(best_windows(logits.tolist(), [len(pair.windows) for pair in encoded]))
-
-    def _logits(self, rows: Sequence[EncodedPair]) -> NDArray[np.float32]:
-        logits = np.empty(len(rows), dtype=np.float32)
-        multiple = self._runtime.multiple
-        widths = [len(row) + -len(row) % multiple for row in rows]
-        batches = list(token_budget_batches(widths, BATCH_TOKENS))
-
-        def run(batch: list[int]) -> None:
-            logits[batch] = self._run([rows[index] for index in batch])
-
-        if len(batches) <= 1 or self._threads == 1:
-            for batch in batches:
-                run(batch)
-        else:
-            with ThreadPoolExecutor(self._threads) as pool:
-                list(pool.map(run, batches))
-        return logits
-
-    def _run(self, pairs: Sequence[EncodedPair]) -> NDArray[np.float32]:
-        input_ids, mask, types = pad(pairs, self._manifest.pad_id, self._runtime.multiple)
-        every = {"input_ids": input_ids, "attention_mask": mask, "token_type_ids": types}
-        return self._runtime.run({name: every[name] for name in self._manifest.inputs})
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))

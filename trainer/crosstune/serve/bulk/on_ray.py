@@ -14,6 +14,7 @@ import ray
 
 from crosstune.errors import CheckFailed, InputError
 from crosstune.files import sha256_file
+from crosstune.machine import cores
 from crosstune.progress import say
 from crosstune.serve.bulk.pairs import Pair
 from crosstune.serve.engines import Format, choose
@@ -113,7 +114,7 @@ def ray_scoring(export: Path, backend: str, workers: int | None) -> Iterator[Ray
     `workers`: processes, spread over the machines; one a machine without. Raises `InputError` for an export
     that cannot be read here or, at the first slice, there.
     """
-    format_ = choose(read_manifest(export).formats, backend, export)
+    format_ = choose(read_manifest(export), backend, export, cores())
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent that was not asked for
     _check_address(os.environ.get("RAY_ADDRESS", ""))
     joined = not ray.is_initialized()

@@ -1,45 +1,32 @@
-"""Which of an export's formats is run, and by what."""
+"""Which of an export's formats is run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from crosstune.errors import InputError
+from crosstune.serve.engines.measure import fastest
+from crosstune.serve.engines.runtime import Format
+from crosstune.serve.manifest import Manifest
 
-from crosstune.errors import InputError, MissingExtra
-
-Format = Literal["onnx", "onnx-int8", "openvino", "openvino-int8"]
 Backend = Literal["auto", "onnx", "onnx-int8", "openvino", "openvino-int8"]
 BACKENDS: tuple[Backend, ...] = ("auto", "onnx", "onnx-int8", "openvino", "openvino-int8")
 EXACT: tuple[Format, ...] = ("openvino", "onnx")
-"""fp32, the fastest first (docs/performance.md): what `auto` goes through."""
-
-Inputs = Mapping[str, NDArray[np.int64]]
+"""fp32, first the one that was the faster so far (docs/performance.md): what `auto` chooses among."""
 
 
-class Runtime(Protocol):
-    """A loaded model. `multiple`: lengths that it is given are a multiple of this; called by as many threads
-    as there are cores."""
+def choose(manifest: Manifest, backend: str, folder: Path, threads: int) -> Format:
+    """The format that `backend` names; `auto` is the fastest exact one that is there and whose packages are,
+    with as many batches at once as `threads`.
 
-    multiple: int
-
-    def run(self, inputs: Inputs) -> NDArray[np.float32]:
-        """`inputs`: `[batch, sequence]` each; returns logits `[batch]`."""
-        ...
-
-
-def choose(formats: Mapping[str, str], backend: str, folder: Path) -> Format:
-    """The format that `backend` names; `auto` is the fastest exact one that is there and whose packages are.
-
-    `formats`: name -> file below `folder`. Raises `InputError` for a name that is none and for a format
-    that the folder lacks.
+    Raises `InputError` for a name that is none and for a format that the folder lacks.
     """
+    formats = manifest.formats
     if backend == "auto":
-        return next(f for f in EXACT if f in formats and (f == "onnx" or find_spec("openvino")))
+        able = [kind for kind in EXACT if kind in formats and (kind == "onnx" or find_spec("openvino"))]
+        return fastest(manifest, able, folder, threads)
     for known in BACKENDS:
         if known == backend and known != "auto":
             if known in formats:
@@ -49,17 +36,3 @@ def choose(formats: Mapping[str, str], backend: str, folder: Path) -> Format:
                 f"'export.formats=[onnx, {backend}]' (a format whose check failed is left out)"
             )
     raise InputError(f"backend is {backend!r}; one of {', '.join(BACKENDS)} was expected")
-
-
-def open_runtime(kind: Format, path: Path, threads: int) -> Runtime:
-    """Loads `path` for `threads` batches at once. Raises `InputError` for a file that cannot be loaded and
-    `MissingExtra` without OpenVINO."""
-    if kind in ("onnx", "onnx-int8"):
-        from crosstune.serve.engines.onnx import OnnxRuntime
-
-        return OnnxRuntime(path)
-    if find_spec("openvino") is None:
-        raise MissingExtra(f"{path}: backend {kind}", "openvino")
-    from crosstune.serve.engines.openvino import OpenVinoRuntime
-
-    return OpenVinoRuntime(path, threads)

@@ -9,7 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from crosstune.errors import InputError
-from crosstune.serve.engines.choose import Inputs
+from crosstune.serve.engines.runtime import Inputs
 from crosstune.serve.manifest import AGAIN
 
 

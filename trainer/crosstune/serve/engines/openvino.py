@@ -11,7 +11,7 @@ import openvino
 from numpy.typing import NDArray
 
 from crosstune.errors import InputError
-from crosstune.serve.engines.choose import Inputs
+from crosstune.serve.engines.runtime import Inputs
 from crosstune.serve.manifest import AGAIN
 
 
