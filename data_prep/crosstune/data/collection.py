@@ -22,7 +22,7 @@ from crosstune.records import SPLITS, Collection, Qrels, Split
 LONG_DOCUMENT_CHARACTERS = 1_000_000
 
 
-STDLIB_MODES: dict[str, StdlibMode] = {"stdlib": "code", "stdlib:code": "code", "stdlib:mixed": "mixed"}
+STDLIB_MODES: dict[str, StdlibMode] = {"stdlib": "mixed", "stdlib:code": "code", "stdlib:mixed": "mixed"}
 
 
 def prepare_collection(spec: str, folder: Path, seed: int = 13) -> Path:
