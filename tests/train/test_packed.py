@@ -55,14 +55,28 @@ def test_any_lengths(lengths: list[int], seed: int) -> None:
             torch.testing.assert_close(model(**batch).logits, expected, atol=1e-9, rtol=0)
 
 
+@settings(max_examples=30, deadline=None)
+@given(lengths=st.lists(st.integers(2, 30), min_size=1, max_size=9), seed=st.integers(0, 99))
+def test_rows_are_rounded_up_with_padding_where_bf16_is_on(lengths: list[int], seed: int) -> None:
+    model, batch = tiny_encoder("bert").double(), padded_batch(lengths, seed)
+    seen = _rows_seen(model)
+    with torch.inference_mode():
+        expected = model(**batch).logits
+        with torch.autocast("cpu", dtype=torch.bfloat16), packed(model):  # which leaves fp64 as it is
+            torch.testing.assert_close(model(**batch).logits, expected, atol=1e-9, rtol=0)
+    padded, rows = seen
+    assert sum(lengths) <= rows <= min(padded, sum(lengths) * 17 / 16 + 1)
+    assert rows == padded or len(f"{rows:b}".rstrip("0")) <= 5
+
+
 def test_gradients_are_those_of_the_padded_encoder() -> None:
     model = tiny_encoder("bert").double().train()
     expected = gradients(model)
-    with packed(model) as smaller:
-        assert smaller
-        found = gradients(model)
     assert max(float(g.abs().max()) for g in expected) > 1e-3
-    torch.testing.assert_close(found, expected, atol=1e-10, rtol=1e-8)
+    for rounded in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=rounded), packed(model) as smaller:
+            assert smaller
+            torch.testing.assert_close(gradients(model), expected, atol=1e-10, rtol=1e-8)
 
 
 def test_dropout_that_was_switched_off_is_off() -> None:
