@@ -30,6 +30,22 @@ def cluster() -> Iterator[str]:
         ray.shutdown()
 
 
+@contextmanager
+def two_nodes() -> Iterator[str]:
+    """Yields the address of a cluster of two nodes with a processor each; nobody has joined it."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": 80_000_000}
+    running = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    try:
+        running.add_node(**node)
+        running.wait_for_nodes()
+        yield running.address
+    finally:
+        running.shutdown()
+
+
 def processes(title: str) -> list[psutil.Process]:
     """Those of this process's cluster that Ray titles so."""
     found = []

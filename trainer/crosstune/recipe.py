@@ -47,6 +47,13 @@ class Recipe(Settings):
     probe: ProbeSettings = ProbeSettings()
     evaluate: EvaluationSettings = EvaluationSettings()
     export: TunedExportSettings = TunedExportSettings()
+    engine: Literal["local", "ray"] = Field(
+        "local",
+        description="where is retrieved and mined: here, or on a Ray cluster; the outcome is the same",
+    )
+    workers: int | None = Field(
+        None, ge=1, description="processes of engine ray, spread over the machines; one a machine when null"
+    )
     curve: bool = Field(False, description="train on parts of the labels too: is labelling more worth it?")
 
     @model_validator(mode="after")
@@ -55,6 +62,18 @@ class Recipe(Settings):
         if self.tuned is not None and idle:
             raise ValueError(
                 f"tuned = {self.tuned!r} is taken as it is, and {idle[0]} is about a training; leave one out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _spreads(self) -> Recipe:
+        if self.engine == "local" and self.workers is not None:
+            raise ValueError("workers belongs to engine: ray; leave it out, or set engine to ray")
+        if self.engine == "ray" and self.mine.max_uses is not None:
+            raise ValueError(
+                f"mine.max_uses = {self.mine.max_uses} makes what a query gets depend on those before it, "
+                "and with engine = ray several are mined at once; set engine to local, or leave "
+                "mine.max_uses out"
             )
         return self
 

@@ -135,9 +135,17 @@ class Pipeline:
 
     def _retrieve(self, out: Path) -> None:
         from crosstune.data import retrieve
+        from crosstune.data.first_stages.protocol import needs_extra
 
-        further = {single.label: single.first_stage for single in self.recipe.mine.further}
-        retrieve(self.collection(), self.recipe.first_stage, out, further)
+        recipe = self.recipe
+        further = {single.label: single.first_stage for single in recipe.mine.further}
+        if recipe.engine == "local":
+            retrieve(self.collection(), recipe.first_stage, out, further)
+            return
+        with needs_extra("engine: ray", "ray"):
+            from crosstune.preparation_on_ray import ray_searches
+        with ray_searches(self.collection_folder(), recipe.workers) as open_searches:
+            retrieve(self.collection(), recipe.first_stage, out, further, open_searches)
 
     def _mine(self, out: Path, model: Path | None) -> None:
         mine_stage(self.recipe, self.collection(), self.folder, out, model)

@@ -17,10 +17,9 @@ from crosstune.export.settings import ExportSettings
 from crosstune.progress import say
 from crosstune.records import Run
 from crosstune.serve import Reranker
-from crosstune.serve.engines import Format
+from crosstune.serve.engines import BATCH_TOKENS, Format
 from crosstune.serve.manifest import Manifest
 from crosstune.serve.pairs import PairEncoder
-from crosstune.serve.reranker import BATCH_TOKENS
 
 WriteManifest = Callable[[dict[str, str]], None]
 """Called with format -> file: the helper reads nothing that the manifest does not list."""

@@ -16,6 +16,8 @@ from crosstune.models import has_ranking_head, resolve_model
 from crosstune.serve.pairs import LengthRule
 
 Pairs = Sequence[tuple[str, str]]
+_SECONDS_FOR_A_LOCK = 60
+"""Several workers of a machine write into one database."""
 
 
 def resolve_teacher(spec: str, key: str = "mine.teacher") -> Path:
@@ -92,7 +94,7 @@ class _Store:
 @contextmanager
 def _store(path: Path) -> Iterator[_Store]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path)
+    connection = sqlite3.connect(path, timeout=_SECONDS_FOR_A_LOCK)
     try:
         yield _Store(connection)
     except sqlite3.DatabaseError as error:

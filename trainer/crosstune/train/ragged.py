@@ -114,7 +114,8 @@ def _rounded(real: Tensor) -> Tensor:
     flat = real.flatten()
     count = int(flat.sum())
     more = -count % 2 ** max(0, count.bit_length() - COARSENESS)
-    return (flat | ((~flat).cumsum(0) <= more)).view_as(real)
+    rounded: Tensor = flat | ((~flat).cumsum(0) <= more)
+    return rounded.view_as(real)
 
 
 def has_kernel(states: Tensor, heads: int) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crosstune.data.first_stages.checks import Checker
 from crosstune.data.first_stages.kinds import open_first_stage
+from crosstune.data.first_stages.searches import LocalSearches
 from crosstune.data.first_stages.summary import RECALL_DEPTHS, RetrievalSummary, Tally
 from crosstune.errors import InputError
 from crosstune.files import sha256_file, sha256_folder, write_json
@@ -20,11 +20,13 @@ from crosstune.records import SPLITS, Collection, Run, Split, ranking
 from crosstune.trec import run_writer
 
 if TYPE_CHECKING:
-    from crosstune.data.first_stages.protocol import FirstStage
+    from crosstune.data.first_stages.searches import Searches
     from crosstune.data.first_stages.settings import FirstStageSettings
 
 QUERIES_AT_ONCE = 200
 """Queries of one call of a first stage, whose candidates are written before the next ones are asked."""
+
+OpenSearches = Callable[[Collection, "FirstStageSettings"], "Searches"]
 
 # What to look at when no positive is found, by the kind that found none.
 _HINTS = {
@@ -42,28 +44,37 @@ def retrieve(
     settings: FirstStageSettings,
     folder: Path,
     further: Mapping[str, FirstStageSettings] | None = None,
+    open_searches: OpenSearches = LocalSearches,
 ) -> RetrievalSummary:
     """Writes the best `depth` passages of each judged query as `{split}.trec`, and `retrieve.json`.
 
     `further`: first stages that mining draws from as well, by name; their candidates of the train queries are
-    `train.{name}.trec`. Raises `InputError` when no positive of the train split is found at all.
+    `train.{name}.trec`. `open_searches` says where is searched; the runs do not depend on it. Raises
+    `InputError` when no positive of the train split is found at all.
     """
-    summary = _retrieve(collection, settings, folder, "first_stage", "")
+    summary = _retrieve(collection, settings, folder, "first_stage", "", open_searches)
     others = {}
     train = dataclasses.replace(collection, qrels={s: q for s, q in collection.qrels.items() if s == "train"})
     for name, single in (further or {}).items() if train.qrels else ():
         say(f"  first stage {name}, for mining:")
-        others[name] = asdict(_retrieve(train, single, folder, f"mine.further {name}", f".{name}"))
+        others[name] = asdict(
+            _retrieve(train, single, folder, f"mine.further {name}", f".{name}", open_searches)
+        )
     summary = dataclasses.replace(summary, further=others)
     write_json(folder / "retrieve.json", asdict(summary))
     return summary
 
 
 def _retrieve(
-    collection: Collection, settings: FirstStageSettings, folder: Path, key: str, suffix: str
+    collection: Collection,
+    settings: FirstStageSettings,
+    folder: Path,
+    key: str,
+    suffix: str,
+    open_searches: OpenSearches,
 ) -> RetrievalSummary:
     """One first stage, whose runs are `{split}{suffix}.trec`; `key` is where the recipe names it."""
-    stage = open_first_stage(collection, settings)
+    searches = open_searches(collection, settings)
     if settings.depth > len(collection.passages):
         say(f"  depth {settings.depth} is more than the {len(collection.passages)} passages")
     tallies: dict[str, Tally] = {}
@@ -72,7 +83,7 @@ def _retrieve(
     for split in collection.qrels:
         checker = Checker(collection, settings.depth, _name(settings))
         path = folder / f"{split}{suffix}.trec"
-        tallies[split], took = _search_split(stage, collection, split, settings, checker, path)
+        tallies[split], took = _search_split(searches, collection, split, settings, checker, path)
         seconds += took
         left_out[split] = checker.left_out()
         _show(split, tallies[split], left_out[split], settings.depth)
@@ -88,12 +99,12 @@ def _retrieve(
         {split: tally.fewer for split, tally in tallies.items()},
         left_out,
         1000 * seconds / sum(queries.values()),
-        stage.notes(),
+        searches.notes(),
     )
 
 
 def _search_split(
-    stage: FirstStage,
+    searches: Searches,
     collection: Collection,
     split: Split,
     settings: FirstStageSettings,
@@ -105,15 +116,13 @@ def _search_split(
     depths = {*RECALL_DEPTHS, settings.depth}
     label = f"{settings.kind}, {split} queries"
     with run_writer(path, settings.kind) as write, progress(label, len(qrels)) as advance:
-        for part in _parts(list(qrels)):
-            queries = {query_id: collection.queries[query_id] for query_id in part}
-            started = time.perf_counter()
-            found = stage.search(queries, settings.depth)
-            seconds += time.perf_counter() - started
+        parts = ({q: collection.queries[q] for q in part} for part in _parts(list(qrels)))
+        for queries, found, took in searches.found(parts, settings.depth):
+            seconds += took
             run = checker.check(found, queries)
             tally.add(qrels, run, settings.depth, depths)
             write(run)
-            advance(len(part))
+            advance(len(queries))
     return tally, seconds
 
 

@@ -15,8 +15,7 @@ ROUNDS = 20
 
 class Drawer:
     """Draws the negatives of one group after the other. What is drawn depends on the seed, the ids, in round
-    2 on the model's scores and, with `max_uses`, on the groups before. `counts` says what became of each
-    candidate, group by group; `taken_from` whose quota took how many."""
+    2 on the model's scores and, with `max_uses`, on the groups before."""
 
     def __init__(self, settings: MiningSettings, seed: int, doc_ids: Sequence[str]) -> None:
         self._settings = settings
@@ -34,8 +33,15 @@ class Drawer:
         )
         margins = {further.label: (further.margin, further.relative_margin) for further in settings.further}
         self._margins = {RERANKED: (settings.margin, settings.relative_margin)} | margins
-        self.counts: Counter[str] = Counter()
-        self.taken_from: Counter[str] = Counter(dict.fromkeys((*shares, RANDOM), 0))
+        self._counts: Counter[str] = Counter()
+        self._taken_from: Counter[str] = Counter()
+
+    def hand_over(self) -> tuple[Counter[str], Counter[str]]:
+        """Since the last call: what became of each candidate, group by group, and whose quota took how
+        many."""
+        told = self._counts, self._taken_from
+        self._counts, self._taken_from = Counter(), Counter()
+        return told
 
     def retrieved(self, query_id: str, positive: str, candidates: list[Candidate]) -> list[Candidate]:
         """From the first stages' candidates, first stage by first stage and band by band; a quota for which
@@ -112,17 +118,23 @@ class Drawer:
     def _leave(self, candidate: Candidate, reason: str) -> None:
         candidate.groups += 1
         candidate.left_for = reason
-        self.counts["seen"] += 1
-        self.counts[reason] += 1
+        self._counts["seen"] += 1
+        self._counts[reason] += 1
 
     def _take(self, taken: list[Candidate], positive: str, source: str) -> None:
         for candidate in taken:
             candidate.groups += 1
             candidate.taken.append((positive, source))
             self._uses[candidate.doc_id] += 1
-            self.counts["seen"] += 1
-            self.counts["taken"] += 1
-        self.taken_from[source] += len(taken)
+            self._counts["seen"] += 1
+            self._counts["taken"] += 1
+        self._taken_from[source] += len(taken)
+
+
+def no_negatives(settings: MiningSettings) -> Counter[str]:
+    """0 for whoever may have a quota of a group's negatives."""
+    labels = (further.label for further in settings.further)
+    return Counter(dict.fromkeys((RERANKED, *labels, RANDOM), 0))
 
 
 def _hardest_first(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crosstune.data.mining.judge import Candidate
-from crosstune.data.settings import RERANKED
 from crosstune.errors import InputError
 from crosstune.files import staged_file
 
@@ -41,27 +40,13 @@ class LedgerWriter:
         import pyarrow.parquet as pq
 
         self._schema = _schema(further)
-        self._further = further
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._columns: list[list[Any]] = [[] for _ in self._schema.names]
         self.rows: Counter[str] = Counter()
 
-    def add(self, query_id: str, candidate: Candidate) -> None:
-        reason = "taken" if candidate.taken else candidate.reason or candidate.left_for
-        self.rows[reason] += 1
-        places = [candidate.places.get(name, (None, None)) for name in (RERANKED, *self._further)]
-        row = (
-            query_id,
-            candidate.doc_id,
-            *(value for place in places for value in place),
-            candidate.teacher_score,
-            candidate.model_score,
-            candidate.similarity,
-            candidate.groups,
-            [positive for positive, _ in candidate.taken],
-            [source for _, source in candidate.taken],
-            reason,
-        )
+    def add(self, row: tuple[Any, ...]) -> None:
+        """A row of `ledger_row`."""
+        self.rows[row[-1]] += 1
         for column, value in zip(self._columns, row, strict=True):
             column.append(value)
         if len(self._columns[0]) >= ROWS_AT_ONCE:
@@ -77,6 +62,23 @@ class LedgerWriter:
         columns = dict(zip(self._schema.names, self._columns, strict=True))
         self._writer.write_table(pa.Table.from_pydict(columns, self._schema))
         self._columns = [[] for _ in self._schema.names]
+
+
+def ledger_row(query_id: str, candidate: Candidate, sources: Sequence[str]) -> tuple[Any, ...]:
+    """In the order of the columns, the reason last. `sources`: the first stages, the reranked one first."""
+    places = [candidate.places.get(name, (None, None)) for name in sources]
+    return (
+        query_id,
+        candidate.doc_id,
+        *(value for place in places for value in place),
+        candidate.teacher_score,
+        candidate.model_score,
+        candidate.similarity,
+        candidate.groups,
+        [positive for positive, _ in candidate.taken],
+        [source for _, source in candidate.taken],
+        "taken" if candidate.taken else candidate.reason or candidate.left_for,
+    )
 
 
 @contextmanager

@@ -5,24 +5,26 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 
 from crosstune.data.groups import groups_writer
-from crosstune.data.mining.answers import Answers, read_answers
-from crosstune.data.mining.draw import Drawer
-from crosstune.data.mining.judge import QueryJudge, Scorers, Teacher
-from crosstune.data.mining.ledger import LEDGER, REASONS, LedgerWriter, ledger_writer
+from crosstune.data.mining.draw import no_negatives
+from crosstune.data.mining.judge import Scorers, Teacher
+from crosstune.data.mining.ledger import LEDGER, REASONS, ledger_writer
+from crosstune.data.mining.miner import Mined, Miner, Scores
 from crosstune.data.settings import RERANKED, MiningSettings
 from crosstune.errors import InputError
 from crosstune.files import write_json
 from crosstune.progress import progress, say
-from crosstune.records import Collection, Group
+from crosstune.records import Collection
 
-Scores = Mapping[str, Mapping[str, float]]
-"""query id -> document id -> score; a `Run`, or a `StoredRun` that holds one query at a time."""
+Positives = Sequence[tuple[str, str]]
+"""(query id, document id), query by query."""
+Spread = Callable[[Iterator[Positives]], Iterator[Mined]]
+"""From the positives of a query each to what came of them, in this order; one `Mined` may be of several."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,20 @@ def mine(
     candidates of one query at a time. Raises `InputError` for a collection without train positives, for a
     review that cannot be read and when no group is left.
     """
+    names = [single.label for single in settings.further]
+    runs = {RERANKED: run} | {name: (further or {})[name] for name in names}
+
+    def one_by_one(queries: Iterator[Positives]) -> Iterator[Mined]:
+        miner = Miner(collection, runs, settings, seed, Scorers(teacher, model))
+        yield from map(miner.mined, queries)
+
+    return mine_spread(collection, settings, seed, folder, one_by_one, 1 if model is None else 2)
+
+
+def mine_spread(
+    collection: Collection, settings: MiningSettings, seed: int, folder: Path, spread: Spread, round_: int
+) -> MiningSummary:
+    """As `mine`, with the queries mined by `spread`, wherever that is; what is written is in their order."""
     train = collection.qrels.get("train", {})
     positives = sorted((q, d) for q, judged in train.items() for d, grade in judged.items() if grade > 0)
     if not positives:
@@ -75,20 +91,31 @@ def mine(
     drawn = _drawn(positives, settings, seed)
     kept = _of_share(drawn, settings.query_share, seed)
     names = [single.label for single in settings.further]
-    runs = {RERANKED: run} | {name: (further or {})[name] for name in names}
-    with groups_writer(folder) as groups, ledger_writer(folder / LEDGER, names) as ledger:
-        miner = _Miner(collection, runs, settings, seed, Scorers(teacher, model), ledger)
-        for group in miner.groups(kept):
-            groups.add(group)
-        counts, drawer = miner.counts, miner.drawer
+    counts: Counter[str] = Counter()
+    candidates: Counter[str] = Counter()
+    taken_from = no_negatives(settings)
+    with (
+        groups_writer(folder) as groups,
+        ledger_writer(folder / LEDGER, names) as ledger,
+        progress("mine, positives", len(kept)) as advance,
+    ):
+        for mined in spread(_by_query(kept)):
+            for group in mined.groups:
+                groups.add(group)
+            for row in mined.rows:
+                ledger.add(row)
+            counts.update(mined.counts)
+            candidates.update(mined.candidates)
+            taken_from.update(mined.taken_from)
+            advance(mined.positives)
         summary = MiningSummary(
-            round=1 if model is None else 2,
+            round=round_,
             groups=counts["groups"],
             positives=len(positives),
             positives_not_retrieved=counts["positives_not_retrieved"],
             groups_with_fewer_negatives=counts["groups_with_fewer_negatives"],
-            taken_from=dict(drawer.taken_from),
-            candidates={name: drawer.counts[name] for name in ("seen", "taken", *REASONS)},
+            taken_from=dict(taken_from),
+            candidates={name: candidates[name] for name in ("seen", "taken", *REASONS)},
             left_out={
                 "no_negative": len(kept) - counts["positives_in_groups"],
                 "over_max_groups": len(positives) - len(drawn),
@@ -103,85 +130,9 @@ def mine(
     return summary
 
 
-class _Miner:
-    def __init__(
-        self,
-        collection: Collection,
-        runs: Mapping[str, Scores],
-        settings: MiningSettings,
-        seed: int,
-        scorers: Scorers,
-        ledger: LedgerWriter,
-    ) -> None:
-        self._collection = collection
-        self._runs = runs
-        self._settings = settings
-        self._scorers = scorers
-        self._ledger = ledger
-        self._answers = _answers(settings)
-        self._foreign = _foreign(collection) if settings.own_split else set()
-        self.drawer = Drawer(settings, seed, sorted(collection.passages))
-        self.counts: Counter[str] = Counter()
-
-    def groups(self, positives: list[tuple[str, str]]) -> Iterator[Group]:
-        with progress("mine, positives", len(positives)) as advance:
-            for query_id, pairs in groupby(positives, key=lambda pair: pair[0]):
-                ids = [doc_id for _, doc_id in pairs]
-                yield from self._groups_of_query(query_id, ids)
-                advance(len(ids))
-
-    def _groups_of_query(self, query_id: str, positives: list[str]) -> Iterator[Group]:
-        judge = QueryJudge(
-            self._collection, self._settings, self._answers, self._scorers, query_id, self._foreign
-        )
-        found = {source: run.get(query_id, {}) for source, run in self._runs.items()}
-        candidates = judge.retrieved(found)
-        known = {candidate.doc_id: candidate for candidate in candidates}
-        for together in self._together(query_id, positives):
-            negatives = self.drawer.retrieved(query_id, together[0], candidates)
-            negatives += self.drawer.random(query_id, together[0], judge, known)
-            if negatives:
-                logits: list[float | None] = [None] * (len(together) + len(negatives))
-                if self._settings.distill_teacher:
-                    logits = [judge.teach(positive) for positive in together]
-                    logits += [candidate.teacher_logit for candidate in negatives]
-                self._count(together, len(negatives))
-                yield self._group(query_id, together, [c.doc_id for c in negatives], found[RERANKED], logits)
-        self.counts["positives_not_retrieved"] += sum(d not in found[RERANKED] for d in positives)
-        for candidate in known.values():
-            self._ledger.add(query_id, candidate)
-
-    def _count(self, positives: list[str], negatives: int) -> None:
-        self.counts["groups"] += 1
-        self.counts["positives_in_groups"] += len(positives)
-        self.counts["groups_with_fewer_negatives"] += negatives < self._settings.negatives
-
-    def _together(self, query_id: str, positives: list[str]) -> list[list[str]]:
-        """The positives of each of the query's groups, best grade first."""
-        if self._settings.group_by == "positive":
-            return [[positive] for positive in positives]
-        grades = self._collection.qrels["train"][query_id]
-        return [sorted(positives, key=lambda doc_id: (-grades[doc_id], doc_id))]
-
-    def _group(
-        self,
-        query_id: str,
-        positives: list[str],
-        negatives: list[str],
-        scores: Mapping[str, float],
-        teacher_logits: list[float | None],
-    ) -> Group:
-        grades = self._collection.qrels["train"][query_id]
-        doc_ids = [*positives, *negatives]
-        return Group(
-            query_id=query_id,
-            query=self._collection.queries[query_id],
-            doc_ids=doc_ids,
-            docs=[self._collection.passages[doc_id] for doc_id in doc_ids],
-            labels=[*(grades[doc_id] for doc_id in positives), *[0] * len(negatives)],
-            first_stage_scores=[scores.get(doc_id) for doc_id in doc_ids],
-            teacher_scores=teacher_logits,
-        )
+def _by_query(positives: Positives) -> Iterator[Positives]:
+    for _, pairs in groupby(positives, key=lambda pair: pair[0]):
+        yield list(pairs)
 
 
 def _drawn(positives: list[tuple[str, str]], settings: MiningSettings, seed: int) -> list[tuple[str, str]]:
@@ -203,26 +154,6 @@ def _of_share(positives: list[tuple[str, str]], share: float, seed: int) -> list
     order = random.Random(f"{seed}\0query_share").sample(queries, len(queries))
     kept = set(order[: math.ceil(share * len(order))])
     return [pair for pair in positives if pair[0] in kept]
-
-
-def _foreign(collection: Collection) -> set[str]:
-    """The documents that dev, test or another split judges relevant and train does not."""
-    relevant: dict[bool, set[str]] = {True: set(), False: set()}
-    for split, qrels in collection.qrels.items():
-        relevant[split == "train"] |= {
-            d for judged in qrels.values() for d, grade in judged.items() if grade > 0
-        }
-    return relevant[False] - relevant[True]
-
-
-def _answers(settings: MiningSettings) -> Answers:
-    if settings.review is None:
-        return Answers({})
-    answers = read_answers(Path(settings.review).expanduser())
-    if answers.broken_end:
-        say(f"  {settings.review}: the last line was cut off and is passed over")
-    say(f"  {len(answers.by_pair)} answers of a review are obeyed")
-    return answers
 
 
 ADVICE = {
