@@ -144,7 +144,7 @@ def test_a_kept_fusion_is_calibrated_too(tmp_path: Path, recipe: Path, crosstune
         ),
         (
             ("export.threshold={precision: 0.9, recall: 0.9}",),
-            ("export.threshold: found", "precision and recall are both given", "leave one out"),
+            ("export.threshold: precision and recall are both given", "leave one out"),
         ),
         (
             ("export.threshold.precison=0.9",),
