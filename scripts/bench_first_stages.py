@@ -21,6 +21,7 @@ from typing import Any
 
 from crosstune.data import Bm25Settings, DenseSettings, HybridSettings, read_collection, retrieve
 from crosstune.evaluate import mean, per_query
+from crosstune.machine import cpu_name
 from crosstune.trec import read_run
 
 MEASURES = ("nDCG@10", "R@100")
@@ -77,16 +78,8 @@ def _table(rows: list[dict[str, Any]]) -> str:
 
 
 def _machine() -> dict[str, Any]:
-    cpu = next(
-        (
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.processor(),
-    )
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return {"date": time.strftime("%Y-%m-%d"), "python": platform.python_version(), "cpu": cpu} | {
+    return {"date": time.strftime("%Y-%m-%d"), "python": platform.python_version(), "cpu": cpu_name()} | {
         "packages": packages
     }
 

@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from crosstune.data import Bm25Settings, MiningSettings, TrecSettings, mine, read_collection, retrieve
+from crosstune.machine import cpu_name
 from crosstune.models import resolve_model
 from crosstune.records import Collection
 from crosstune.stored_run import StoredRun
@@ -237,10 +238,8 @@ def _table(result: dict[str, Any]) -> str:
 
 
 def _machine() -> dict[str, Any]:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.processor())
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return {"date": time.strftime("%Y-%m-%d"), "python": platform.python_version(), "cpu": cpu} | {
+    return {"date": time.strftime("%Y-%m-%d"), "python": platform.python_version(), "cpu": cpu_name()} | {
         "packages": packages
     }
 

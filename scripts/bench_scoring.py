@@ -34,6 +34,7 @@ from typing import Any
 from scipy.stats import kendalltau
 
 from crosstune.data import Bm25Settings, prepare_collection, read_collection, retrieve
+from crosstune.machine import cores
 from crosstune.serve.manifest import read_manifest
 from crosstune.serve.pairs import LengthRule, PairEncoder
 from crosstune.trec import read_run
@@ -87,7 +88,7 @@ def bench(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     }
     return {
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "machine": {"cpu": cpu(), "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()},
+        "machine": {"cpu": cpu(), "cores": cores(), "load": os.getloadavg()},
         "versions": {"python": platform.python_version(), **versions()},
         "workload": workload(export, rule, requests) | {"repeats": options.repeats},
         "systems": rows,

@@ -30,7 +30,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from crosstune.device import device, device_name
-from crosstune.machine import cpu_name
+from crosstune.machine import cores, cpu_name
 from random_bases import BASES, base_folder
 from training_systems import WARM_STEPS
 
@@ -63,7 +63,7 @@ def main() -> None:
         "machine": {
             "device": device_name(device()),
             "cpu": cpu_name(),
-            "cores": len(os.sched_getaffinity(0)),
+            "cores": cores(),
             "load": os.getloadavg(),
         },
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},

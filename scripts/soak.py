@@ -31,6 +31,7 @@ from typing import Any
 
 import psutil
 
+from crosstune.machine import cpu_name
 from crosstune.serve import Reranker
 
 WORDS = "file list open close sort read write path string number error parse token value cache line".split()  # noqa: SIM905
@@ -334,16 +335,11 @@ def _result(
 
 
 def _machine() -> dict[str, str | int]:
-    cpu = next(
-        line.split(":")[1].strip()
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        if "model name" in line
-    )
     names = ("onnxruntime", "fastapi", "uvicorn")
     return {
         "date": time.strftime("%Y-%m-%d"),
         "python": platform.python_version(),
-        "cpu": cpu,
+        "cpu": cpu_name(),
         "cores": psutil.cpu_count() or 0,
         "load_before": f"{psutil.getloadavg()[2]:.1f}",
     } | {name: version(name) for name in names}

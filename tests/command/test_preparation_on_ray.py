@@ -48,8 +48,8 @@ def _files(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def _killed_in_the_middle(words: tuple[object, ...], title: str, begun: Path) -> str:
-    """Runs `crosstune WORDS` and kills a worker when `begun` has bytes; what was told."""
+def _killed_in_the_middle(words: tuple[object, ...], title: str, begun: Path) -> None:
+    """Runs `crosstune WORDS` and kills a worker when `begun` has bytes."""
     running = subprocess.Popen(
         [sys.executable, "-m", "crosstune.cli", *map(str, words)], stderr=subprocess.PIPE, text=True
     )
@@ -61,7 +61,6 @@ def _killed_in_the_middle(words: tuple[object, ...], title: str, begun: Path) ->
     finally:
         _, told = running.communicate(timeout=300)
     assert running.returncode == 0, told
-    return told
 
 
 def test_the_same_bytes_as_locally_though_a_worker_is_killed(

@@ -44,9 +44,9 @@ class Reranker:
         path = Path(folder)
         self._manifest = read_manifest(path)
         self._encoder = PairEncoder.from_folder(path, self._manifest.rule)
-        self._threads = cores()
-        self.backend = choose(self._manifest, backend, path, self._threads)
-        self._forward = open_forward(self._manifest, self.backend, path, self._threads)
+        threads = cores()
+        self.backend = choose(self._manifest, backend, path, threads)
+        self._forward = open_forward(self._manifest, self.backend, path, threads)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], backend: str = "auto") -> Reranker:
@@ -243,7 +243,7 @@ class Reranker:
             texts,
             lambda part: self._encode([(query, text) for text in part]),
             self._best,
-            self._threads,
+            self._forward.threads,
             BATCH_TOKENS,
         )
         return self._scores(encoded, best)

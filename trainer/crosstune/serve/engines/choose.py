@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 from crosstune.errors import InputError
-from crosstune.serve.engines.measure import fastest
 from crosstune.serve.engines.runtime import Format
 from crosstune.serve.manifest import Manifest
 
@@ -26,6 +25,10 @@ def choose(manifest: Manifest, backend: str, folder: Path, threads: int) -> Form
     formats = manifest.formats
     if backend == "auto":
         able = [kind for kind in EXACT if kind in formats and (kind == "onnx" or find_spec("openvino"))]
+        if len(able) == 1:
+            return able[0]
+        from crosstune.serve.engines.measure import fastest  # what it imports takes time at each start
+
         return fastest(manifest, able, folder, threads)
     for known in BACKENDS:
         if known == backend and known != "auto":

@@ -36,10 +36,10 @@ def fastest(manifest: Manifest, able: Sequence[Format], folder: Path, threads: i
     once as `threads`. What was found is kept in the cache folder, for this export, processor and number of
     cores and these versions.
 
-    The first of `able`, unmeasured, where there is no other, where `CROSSTUNE_MEASURE` is 0 and where nothing
-    could be kept: each start would measure again. Raises what loading a format raises.
+    The first of `able`, unmeasured, where `CROSSTUNE_MEASURE` is 0 and where nothing could be kept: each
+    start would measure again. Raises what loading a format raises.
     """
-    if len(able) == 1 or os.environ.get(SWITCH) == "0":
+    if os.environ.get(SWITCH) == "0":
         return able[0]
     try:
         kept = cache_folder("kernels") / f"{_key(folder, threads)}.json"
