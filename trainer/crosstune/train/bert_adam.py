@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.optim import Optimizer
 
-AT_ONCE = 32
-"""Tensors of an update; what it holds beside them is three times their size."""
 NOT_DECAYED = ("LayerNorm", "layer_norm", "bias")
+LATE = 1e9
+"""The step that AdamW is told it is at: there `1 - beta^step`, which it divides by, is 1, and counting on does
+not change it in fp32."""
 
 
-class BertAdam(Optimizer):
+class BertAdam(torch.optim.AdamW):
     """Adam without bias correction and with decoupled weight decay (google-research/bert, optimization.py):
 
         m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
@@ -22,7 +21,7 @@ class BertAdam(Optimizer):
 
     where `g` is the gradient scaled so that the norm over all parameters is at most `max_grad_norm`. Other
     Adams divide `m` and `v` by `1 - beta^step`, which makes their first steps larger. `parameters` are
-    `(name, parameter)` pairs; LayerNorms and biases are not decayed.
+    `(name, parameter)` pairs; LayerNorms and biases are not decayed. The update is torch's fused one.
     """
 
     def __init__(
@@ -43,48 +42,36 @@ class BertAdam(Optimizer):
         ]
         super().__init__(
             [group for group in groups if group["params"]],
-            {"lr": learning_rate, "betas": betas, "eps": epsilon, "max_grad_norm": max_grad_norm},
+            lr=learning_rate,
+            betas=betas,
+            eps=epsilon,
+            fused=True,
         )
+        self._max_grad_norm = max_grad_norm
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """One update. Raises `ValueError` for a closure, which this optimizer does not call."""
+        """One update; the gradients are left clipped. Raises `ValueError` for a closure, which this optimizer
+        does not call."""
         if closure is not None:
             raise ValueError("BertAdam takes no closure")
-        scale = self._clipping()
-        for group in self.param_groups:
-            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-            for first in range(0, len(parameters), AT_ONCE):
-                self._update(parameters[first : first + AT_ONCE], scale, group)
-
-    def _clipping(self) -> Tensor:
-        """TensorFlow's `clip_by_global_norm`; torch's own divides by the norm + 1e-6."""
-        gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
-        if not gradients:
-            return torch.ones(())
-        limit = float(self.param_groups[0]["max_grad_norm"])
-        norm: Tensor = torch.nn.utils.get_total_norm(gradients).clamp(min=limit)
-        return limit / norm
-
-    def _update(self, parameters: list[Tensor], scale: Tensor, group: dict[str, Any]) -> None:
-        """Many tensors at once: one by one, a GPU would wait for the next call most of the time."""
-        for parameter in parameters:
+        moving = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        if not moving:
+            return
+        for parameter in moving:
             if not self.state[parameter]:
-                self.state[parameter] |= {"m": torch.zeros_like(parameter), "v": torch.zeros_like(parameter)}
-        gradients = torch._foreach_mul([p.grad for p in parameters if p.grad is not None], scale)
-        means, squares = ([self.state[parameter][name] for parameter in parameters] for name in "mv")
-        beta1, beta2 = group["betas"]
-        torch._foreach_mul_(means, beta1)
-        torch._foreach_add_(means, gradients, alpha=1 - beta1)
-        torch._foreach_mul_(squares, beta2)
-        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - beta2)
-        roots = torch._foreach_sqrt(squares)
-        torch._foreach_add_(roots, group["eps"])
-        updates = torch._foreach_div(means, roots)
-        if group["weight_decay"]:
-            torch._foreach_add_(updates, parameters, alpha=group["weight_decay"])
-        torch._foreach_mul_(updates, group["lr"])
-        torch._foreach_sub_(parameters, updates)
+                self.state[parameter] |= {
+                    "step": torch.full((), LATE, device=parameter.device),
+                    "exp_avg": torch.zeros_like(parameter),
+                    "exp_avg_sq": torch.zeros_like(parameter),
+                }
+        self._clip([parameter.grad for parameter in moving])
+        super().step()
+
+    def _clip(self, gradients: list[Any]) -> None:
+        """TensorFlow's `clip_by_global_norm`; torch's own divides by the norm + 1e-6."""
+        norm = torch.nn.utils.get_total_norm(gradients)
+        torch._foreach_mul_(gradients, self._max_grad_norm / norm.clamp(min=self._max_grad_norm))
 
 
 def rate_share(step: int, warmup_steps: int, steps: int) -> float:

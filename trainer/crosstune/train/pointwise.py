@@ -18,7 +18,7 @@ from crosstune.device import check_step
 from crosstune.errors import CheckFailed
 from crosstune.files import replace_folder, write_json
 from crosstune.models import resolve_model
-from crosstune.processes import count, is_first, place, together
+from crosstune.processes import count, first_before_others, is_first, place, together
 from crosstune.progress import say
 from crosstune.serve.pairs import LengthRule, PairEncoder, model_input_names
 from crosstune.train.arguments import common_arguments
@@ -27,6 +27,7 @@ from crosstune.train.callbacks import JsonlLog, StepProgress
 from crosstune.train.checkpoints import Checkpoints, disk_errors, shared_last_complete, train_on
 from crosstune.train.memory import MicroBatchTrainer
 from crosstune.train.model import load_cross_encoder, load_two_labels
+from crosstune.train.precision import use_bf16
 from crosstune.train.saving import copy_tokenizer
 from crosstune.train.stream import Examples, PairCollator, PairStream
 from crosstune.train.trackers import Facts, check_trackers, tracked
@@ -117,10 +118,12 @@ def train_pointwise(
         seed=seed,
         skip=first_step * settings.batch_pairs,
     )
+    with first_before_others():
+        bf16 = use_bf16(settings.precision, folder)
     trainer = PairTrainer(
         checkpoint=checkpoint,
         model=network,
-        args=_arguments(settings, seed, checkpoints),
+        args=_arguments(settings, seed, checkpoints, bf16=bf16),
         train_dataset=stream,
         data_collator=PairCollator(
             network.config.pad_token_id, settings.micro_batch_tokens, model_input_names(network.config)
@@ -167,7 +170,7 @@ def _optimizer(network: PreTrainedModel, settings: PointwiseSettings) -> tuple[B
     return optimizer, LambdaLR(optimizer, lambda step: rate_share(step, warmup, steps))
 
 
-def _arguments(settings: PointwiseSettings, seed: int, checkpoints: Path) -> TrainingArguments:
+def _arguments(settings: PointwiseSettings, seed: int, checkpoints: Path, *, bf16: bool) -> TrainingArguments:
     arguments = partial(
         TrainingArguments,
         **common_arguments(checkpoints, seed),
@@ -175,7 +178,7 @@ def _arguments(settings: PointwiseSettings, seed: int, checkpoints: Path) -> Tra
         max_grad_norm=0.0,  # the optimizer clips, by the original's formula
         per_device_train_batch_size=settings.batch_pairs // settings.accumulate,
         gradient_accumulation_steps=settings.accumulate,
-        bf16=settings.precision == "bf16",
+        bf16=bf16,
         # Dispatched batches are sliced by the size of their first tensor, here a micro-batch's.
         accelerator_config={"dispatch_batches": False},
         ignore_data_skip=True,  # the stream begins where the checkpoint ended

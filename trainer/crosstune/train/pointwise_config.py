@@ -30,7 +30,9 @@ class PointwiseSettings(TrackerSettings):
     dropout: float = Field(0.1, ge=0, lt=1, description="share dropped in the encoder and before the head")
     head_std: float = Field(0.02, gt=0, le=1, description="of the head's truncated normal; its bias is 0")
     shuffle_buffer: int = Field(1000, ge=1, description="pairs that each next one is drawn from")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of forward and backward")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "fp32", description="arithmetic of forward and backward; auto: bf16 where it was measured to pay"
+    )
     checkpoint_steps: int = Field(1000, ge=1, description="steps between checkpoints, to go on from")
 
     @model_validator(mode="after")
