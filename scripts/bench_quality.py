@@ -1,142 +1,187 @@
-"""The domain recipe against sentence-transformers' documented recipe for mined negatives, on the same groups.
+"""The domain recipe against sentence-transformers' trainer, on the same weights and the same groups.
 
-    python scripts/bench_quality.py COLLECTIONS_FOLDER [--only NAME ...] [--seeds 3] [--runs FOLDER] [--json]
+    python scripts/bench_quality.py COLLECTIONS_FOLDER [--only NAME ...] [--seeds 3] [--best] [--jobs 1]
+        [--runs FOLDER] [--json]
 
-COLLECTIONS_FOLDER holds one BEIR folder a collection. The `domain` recipe runs first (`bench_domain.py`; what
-is up to date is not done again). Then sentence-transformers' `CrossEncoderTrainer` trains the same weights,
-with a fresh head, on the same groups for as many epochs: binary cross-entropy with `pos_weight` (negatives a
-positive), learning rate 2e-5, warm-up .1, batch 16, the same most tokens, bf16 where the recipe took it; its
-last weights rank the same candidates. nDCG@10 on test, by query the mean over the seeds; a paired
-randomisation test for each collection, Holm over the collections.
+COLLECTIONS_FOLDER holds one BEIR folder a collection. The `domain` recipe runs first, then
+sentence-transformers' `CrossEncoderTrainer` with a fresh head by its documented recipe for mined negatives:
+binary cross-entropy with `pos_weight` (negatives a positive), learning rate 2e-5, warm-up .1, batch 16, as
+many epochs; bf16 and the most tokens as crosstune has them; its last weights rank the same candidates.
+`--best` adds the best on dev, with the first seed, of that and of three losses at two rates with twice the
+epochs. nDCG@10 on test, by query the mean over the seeds; a paired randomisation test for each collection,
+Holm over the collections. Work that is done is not done again. Several `--jobs` at once are for a GPU with
+cores to spare; their seconds say nothing.
 
     pip install 'crosstune[train]' sentence-transformers
 """
 
 from __future__ import annotations
 
-import argparse
 import json
+import subprocess
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from bench_domain import collection_names, machine, options_parser, run_domain
 from crosstune.data import read_collection
-from crosstune.data.mining import read_groups
+from crosstune.device import device, device_name
 from crosstune.evaluate import ceiling, compare, holm, per_query
 from crosstune.files import read_json
-from crosstune.recipe import load_collection_recipe
-from crosstune.records import Collection, Run
-from crosstune.trec import read_run, write_run
-from random_bases import MINILM
-from training_systems import train_sentence_transformers
+from crosstune.records import Collection, Qrels, Run
+from crosstune.trec import read_run
+from peer_quality import peer_folder
 
 MEASURE = "nDCG@10"
-BATCH = 16
-SYSTEMS = ("first_stage", "base", "sentence_transformers", "crosstune", "ceiling")
-RESAMPLES, SEED = 10_000, 13
+FIRST_SEED = 13
+DOCUMENTED = ("bce", "2e-5", "1")
+GRID = tuple((loss, rate, "2") for loss in ("bce", "lambda", "mnrl") for rate in ("2e-5", "1e-4"))
+COLUMNS = {
+    "first_stage": "first stage",
+    "base": "base",
+    "documented": "documented",
+    "best": "best of its losses",
+    "crosstune": "crosstune",
+    "ceiling": "ceiling",
+}
+PEERS = ("documented", "best")
+RESAMPLES, CHANCE = 10_000, 13
+Variant = tuple[str, str, str]
+ByQuery = Mapping[str, float]
 
 
 def main() -> None:
-    options = options_parser(__doc__).parse_args()
-    rows = [_row(options.folder / name, options) for name in collection_names(options)]
-    adjusted = holm({row["collection"]: row["against_sentence_transformers"]["p"] for row in rows})
-    for row in rows:
-        row["against_sentence_transformers"]["p_holm"] = adjusted[row["collection"]]
-    means = {system: fmean(row[system] for row in rows) for system in SYSTEMS}
+    parser = options_parser(__doc__)
+    parser.add_argument("--best", action="store_true")
+    parser.add_argument("--jobs", type=int, default=1)
+    options = parser.parse_args()
+    names, seeds = collection_names(options), range(FIRST_SEED, FIRST_SEED + options.seeds)
+    runs = {(name, seed): options.runs / name / str(seed) for seed in seeds for name in names}
+
+    def do(turn: Callable[..., object], *arguments: Sequence[Any]) -> None:
+        with ThreadPoolExecutor(options.jobs) as pool:
+            list(pool.map(turn, *arguments))  # the list raises what a turn has raised
+
+    def peers(variants: Mapping[str, Sequence[Variant]], seeds: Sequence[int]) -> None:
+        turns = [
+            (options.folder / name, runs[name, seed], seed, variant)
+            for seed in seeds
+            for name in names
+            for variant in variants[name]
+        ]
+        do(_peer, *zip(*turns, strict=True))
+
+    do(_domain, [options.folder / name for name, _ in runs], [seed for _, seed in runs], [*runs.values()])
+    peers(dict.fromkeys(names, (DOCUMENTED, *(GRID if options.best else ()))), seeds[:1])
+    collections = {name: read_collection(options.folder / name) for name in names}
+    systems: dict[str, dict[str, Variant]] = {name: {"documented": DOCUMENTED} for name in names}
+    for name in names if options.best else ():
+        systems[name]["best"] = _best(collections[name].qrels["dev"], runs[name, FIRST_SEED])
+    peers({name: list(systems[name].values()) for name in names}, seeds[1:])
+
+    rows = [
+        _row(collections[name], [runs[name, seed] for seed in seeds], systems[name]) | {"collection": name}
+        for name in names
+    ]
+    for peer in systems[names[0]]:
+        adjusted = holm({row["collection"]: row["against"][peer]["p"] for row in rows})
+        for row in rows:
+            row["against"][peer]["p_holm"] = adjusted[row["collection"]]
+    shown = [system for system in COLUMNS if system in rows[0]]
+    means = {system: fmean(row[system] for row in rows) for system in shown}
+    where = f"{machine()}, {device_name(device())}"
     if options.json:
-        print(json.dumps({"machine": machine(), "command": sys.argv, "rows": rows, "mean": means}, indent=2))
+        print(json.dumps({"machine": where, "command": sys.argv, "rows": rows, "mean": means}, indent=2))
     else:
-        print(_table(rows, means))
+        print(_table(rows, means, where))
 
 
-def _row(path: Path, options: argparse.Namespace) -> dict[str, Any]:
-    collection = read_collection(path)
-    by_system: dict[str, list[Mapping[str, float]]] = {system: [] for system in SYSTEMS}
-    for seed in range(13, 13 + options.seeds):
-        run_dir = options.runs / path.name / str(seed)
-        metrics = run_domain(path, seed, run_dir, [])
-        for system, run in _runs(collection, run_dir, seed, metrics).items():
-            by_system[system].append(per_query(collection.qrels["test"], run, [MEASURE])[MEASURE])
-    queries = collection.qrels["test"]
-    mean_by_query = {
-        system: {query: fmean(values[query] for values in seeds) for query in queries}
-        for system, seeds in by_system.items()
+def _domain(path: Path, seed: int, run_dir: Path) -> None:
+    run_domain(path, seed, run_dir, [])
+
+
+def _peer(path: Path, run_dir: Path, seed: int, variant: Variant) -> None:
+    if (peer_folder(run_dir, *variant) / "train.json").is_file():
+        return
+    worker = Path(__file__).with_name("peer_quality.py")
+    command = [sys.executable, str(worker), str(path), str(run_dir), str(seed), *variant]
+    if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
+        sys.exit(f"{path.name}, seed {seed}, {variant}: failed; its message is above")
+
+
+def _best(dev: Qrels, run_dir: Path) -> Variant:
+    def on_dev(variant: Variant) -> float:
+        return fmean(_values(dev, read_run(peer_folder(run_dir, *variant) / "dev.trec")).values())
+
+    return max((DOCUMENTED, *GRID), key=on_dev)
+
+
+def _row(collection: Collection, run_dirs: Sequence[Path], peers: Mapping[str, Variant]) -> dict[str, Any]:
+    qrels = collection.qrels["test"]
+    found = [_by_system(qrels, run_dir, peers) for run_dir in run_dirs]
+    by_query = {
+        system: {query: fmean(values[system][query] for values in found) for query in qrels}
+        for system in found[0]
     }
-    comparison = compare(mean_by_query["sentence_transformers"], mean_by_query["crosstune"], SEED, RESAMPLES)
-    row: dict[str, Any] = {"collection": path.name, "seeds": options.seeds, "queries": len(queries)}
-    row |= {system: fmean(values.values()) for system, values in mean_by_query.items()}
-    row["by_seed"] = {
-        system: [fmean(values.values()) for values in by_system[system]] for system in SYSTEMS[2:4]
-    }
-    row["against_sentence_transformers"] = {
-        name: getattr(comparison, name) for name in ("difference", "low", "high", "p")
-    }
-    print(_line(row), file=sys.stderr, flush=True)
-    return row
-
-
-def _runs(collection: Collection, run_dir: Path, seed: int, metrics: Mapping[str, Any]) -> dict[str, Run]:
-    candidates = read_run(run_dir / "retrieve" / "test.trec")
-    theirs = run_dir / "sentence_transformers.trec"
-    if not theirs.is_file():
-        write_run(theirs, _sentence_transformers(collection, candidates, run_dir, seed), "st")
+    against = {}
+    for peer, variant in peers.items():
+        comparison = compare(by_query[peer], by_query["crosstune"], CHANCE, RESAMPLES)
+        against[peer] = {name: getattr(comparison, name) for name in ("difference", "low", "high", "p")}
+        against[peer]["variant"] = " ".join(variant)
+        against[peer]["seconds"] = [
+            read_json(peer_folder(run_dir, *variant) / "train.json")["seconds"] for run_dir in run_dirs
+        ]
     return {
+        "queries": len(qrels),
+        "seeds": len(run_dirs),
+        **{system: fmean(values.values()) for system, values in by_query.items()},
+        "by_seed": {
+            system: [fmean(values[system].values()) for values in found] for system in (*peers, "crosstune")
+        },
+        "seconds": [read_json(run_dir / "train" / "train.json")["seconds"] for run_dir in run_dirs],
+        "against": against,
+    }
+
+
+def _by_system(qrels: Qrels, run_dir: Path, peers: Mapping[str, Variant]) -> dict[str, ByQuery]:
+    candidates = read_run(run_dir / "retrieve" / "test.trec")
+    recommended = read_json(run_dir / "evaluate" / "metrics.json")["recommended"]
+    runs: dict[str, Run] = {
         "first_stage": candidates,
         "base": read_run(run_dir / "evaluate" / "test.base.trec"),
-        "sentence_transformers": read_run(theirs),
-        "crosstune": read_run(run_dir / "evaluate" / f"test.{metrics['recommended']}.trec"),
-        "ceiling": ceiling(collection.qrels["test"], candidates),
+        "crosstune": read_run(run_dir / "evaluate" / f"test.{recommended}.trec"),
+        "ceiling": ceiling(qrels, candidates),
     }
+    for peer, variant in peers.items():
+        runs[peer] = read_run(peer_folder(run_dir, *variant) / "test.trec")
+    return {system: _values(qrels, run) for system, run in runs.items()}
 
 
-def _sentence_transformers(collection: Collection, candidates: Run, run_dir: Path, seed: int) -> Run:
-    import torch
-
-    recipe = load_collection_recipe(str(run_dir / "recipe.yaml")).train
-    groups = read_groups(run_dir / "mine")
-    labels = [label > 0 for group in groups for label in group.labels]
-    with tempfile.TemporaryDirectory() as scratch:
-        model, _ = train_sentence_transformers(
-            groups,
-            MINILM,
-            Path(scratch),
-            recipe.max_tokens,
-            batch=BATCH,
-            epochs=recipe.epochs,
-            bf16=read_json(run_dir / "train" / "precision.json")["bf16"],
-            seed=seed,
-            save_strategy="no",
-            pos_weight=(len(labels) - sum(labels)) / sum(labels),
-        )
-    run: Run = {}
-    for query_id, scores in candidates.items():
-        pairs = [(collection.queries[query_id], collection.passages[doc_id]) for doc_id in scores]
-        found = model.predict(pairs, show_progress_bar=False, activation_fn=torch.nn.Identity())
-        run[query_id] = dict(zip(scores, map(float, found), strict=True))
-    return run
+def _values(qrels: Qrels, run: Run) -> ByQuery:
+    values: ByQuery = per_query(qrels, run, [MEASURE])[MEASURE]
+    return values
 
 
-def _line(row: Mapping[str, Any]) -> str:
-    found = row["against_sentence_transformers"]
-    figures = " | ".join(f"{row[system]:.3f}" for system in SYSTEMS)
-    gain = f"{found['difference']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
-    p = f"{found['p_holm']:.2g}" if "p_holm" in found else "-"
-    return f"| {row['collection']} | {row['queries']} | {figures} | {gain} | {p} |"
+def _table(rows: Sequence[Mapping[str, Any]], means: Mapping[str, float], where: str) -> str:
+    peers = [peer for peer in PEERS if peer in means]
+    head = ["collection", "queries", *(COLUMNS[system] for system in means)]
+    head += [f"over {COLUMNS[peer]}, p (Holm)" for peer in peers]
+    lines = [f"test {MEASURE}, {where}", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for row in rows:
+        cells = [row["collection"], str(row["queries"]), *(f"{row[system]:.3f}" for system in means)]
+        cells += [_gain(row["against"][peer]) for peer in peers]
+        lines.append("| " + " | ".join(cells) + " |")
+    gains = [f"{means['crosstune'] - means[peer]:+.3f}" for peer in peers]
+    last = ["mean", "", *(f"{value:.3f}" for value in means.values()), *gains]
+    return "\n".join([*lines, "| " + " | ".join(last) + " |"])
 
 
-def _table(rows: Sequence[Mapping[str, Any]], means: Mapping[str, float]) -> str:
-    head = (
-        "| collection | queries | first stage | base | sentence-transformers | crosstune | ceiling | "
-        "difference | p (Holm) |\n" + "|---" * 9 + "|"
-    )
-    mean = " | ".join(f"{means[system]:.3f}" for system in SYSTEMS)
-    gain = means["crosstune"] - means["sentence_transformers"]
-    last = f"| mean | | {mean} | {gain:+.3f} | |"
-    return "\n".join([f"test {MEASURE}, {machine()}", "", head, *map(_line, rows), last])
+def _gain(found: Mapping[str, Any]) -> str:
+    interval = f"[{found['low']:+.3f}, {found['high']:+.3f}]"
+    return f"{found['difference']:+.3f} {interval}, {found['p_holm']:.2g} ({found['variant']})"
 
 
 if __name__ == "__main__":

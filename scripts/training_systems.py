@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crosstune.data.mining import read_groups
 from crosstune.device import device
@@ -20,15 +20,12 @@ from crosstune.models import resolve_model
 from crosstune.records import Collection, Group
 from crosstune.serve.pairs import LengthRule, PairEncoder
 from crosstune.train import TrainSettings, train
-
-if TYPE_CHECKING:
-    from sentence_transformers import CrossEncoder
+from peer_training import WARMUP, PeerSettings, train_sentence_transformers
 
 MAX_QUERY_TOKENS = 64
 DOCS_A_GROUP = 8
 SEED = 13
 RATE = 2e-5
-WARMUP = 0.1
 WARM_STEPS = 5
 
 
@@ -118,71 +115,16 @@ def _crosstune(
 def _sentence_transformers(
     groups: Sequence[Group], model: str, max_tokens: int, groups_a_step: int, bf16: bool, folder: Path
 ) -> float:
-    _, seconds = train_sentence_transformers(
-        groups,
-        model,
-        folder,
-        max_tokens,
+    settings = PeerSettings(
+        max_tokens=max_tokens,
         batch=groups_a_step * DOCS_A_GROUP,
         epochs=1,
-        bf16=bf16,
         seed=SEED,
+        bf16=bf16,
+        rate=RATE,
         save_strategy="epoch",
     )
-    return seconds
-
-
-def train_sentence_transformers(
-    groups: Sequence[Group],
-    model: str,
-    folder: Path,
-    max_tokens: int,
-    *,
-    batch: int,
-    epochs: float,
-    bf16: bool,
-    seed: int,
-    save_strategy: str,
-    pos_weight: float | None = None,
-) -> tuple[CrossEncoder, float]:
-    """`model` with a fresh head by sentence-transformers' trainer and binary cross-entropy on the groups'
-    pairs, and its `train_runtime`; `folder` is for its checkpoints."""
-    import torch
-    from datasets import Dataset
-    from sentence_transformers import CrossEncoder
-    from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
-    from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
-    from transformers import set_seed
-
-    set_seed(seed)  # the head is drawn before the trainer sets it
-    encoder = CrossEncoder(str(resolve_model(model)), num_labels=1, max_length=max_tokens, device=device())
-    rows = [
-        (group.query, doc, float(label > 0))
-        for group in groups
-        for doc, label in zip(group.docs, group.labels, strict=True)
-    ]
-    columns = dict(zip(("query", "passage", "label"), map(list, zip(*rows, strict=True)), strict=True))
-    trainer = CrossEncoderTrainer(
-        model=encoder,
-        args=CrossEncoderTrainingArguments(
-            output_dir=str(folder),
-            num_train_epochs=epochs,
-            per_device_train_batch_size=batch,
-            learning_rate=RATE,
-            warmup_steps=WARMUP,
-            bf16=bf16,
-            use_cpu=device() == "cpu",
-            seed=seed,
-            save_strategy=save_strategy,
-            report_to=[],
-            disable_tqdm=True,
-        ),
-        train_dataset=Dataset.from_dict(columns),
-        loss=BinaryCrossEntropyLoss(
-            encoder, pos_weight=None if pos_weight is None else torch.tensor(pos_weight)
-        ),
-    )
-    return encoder, float(trainer.train().metrics["train_runtime"])
+    return train_sentence_transformers(groups, model, folder, settings)[1]
 
 
 def _work(groups: Sequence[Group], model: str, max_tokens: int) -> tuple[int, float]:

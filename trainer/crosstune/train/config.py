@@ -97,7 +97,7 @@ class TrainSettings(TuningSettings, TrackerSettings):
     patience: int = Field(4, ge=1, description="evaluations without a gain before training stops")
     dev_queries: int = Field(100, ge=1, description="dev queries reranked at each evaluation, drawn by seed")
     verdict_queries: int = Field(
-        200,
+        300,
         ge=1,
         description="dev queries that decide on fusion and export; those beyond dev_queries are scored once",
     )
