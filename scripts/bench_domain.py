@@ -1,7 +1,7 @@
 """The domain recipe over several BEIR folders, as one table: first stage, base, tuned, what the export
 recommends (with the first stage's score where that was kept), ceiling.
 
-    python scripts/bench_domain.py COLLECTIONS_FOLDER [--only NAME ...] [--seeds 3] [--json] [KEY=VALUE ...]
+    python scripts/bench_domain.py COLLECTIONS_FOLDER [KEY=VALUE ...] [--only NAME ...] [--seeds 3] [--json]
 
 COLLECTIONS_FOLDER holds one BEIR folder a collection. Every figure is on the test split, the mean over
 the seeds; a run that is up to date is not done again.
