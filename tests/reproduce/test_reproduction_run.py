@@ -117,3 +117,15 @@ def test_unknown_keys_of_a_procedure_are_explained() -> None:
         load_recipe("nogueira_cho/mini", ["train.warmup=3"])
     with pytest.raises(InputError, match="procedure: found 'other'"):
         load_recipe("nogueira_cho/mini", ["procedure=other"])
+
+
+def test_a_precision_that_is_to_be_measured_is_measured_once(recipe: Path, tmp_path: Path) -> None:
+    first = crosstune("run", recipe, "run_dir=out", "train.precision=auto", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    kept = tmp_path / "out/train/precision.json"
+    measured = json.loads(kept.read_text())
+    assert f"bf16 matrix products run {measured['bf16_over_fp32']} times as fast" in first.stderr
+    assert measured["bf16"] is (measured["bf16_over_fp32"] >= 1.5)
+    fixed = crosstune("run", recipe, "run_dir=fixed", cwd=tmp_path)
+    assert fixed.returncode == 0, fixed.stderr
+    assert not (tmp_path / "fixed/train/precision.json").exists()
