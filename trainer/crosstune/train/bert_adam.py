@@ -9,8 +9,8 @@ import torch
 
 NOT_DECAYED = ("LayerNorm", "layer_norm", "bias")
 LATE = 1e9
-"""The step that AdamW is told it is at: there `1 - beta^step`, which it divides by, is 1, and counting on does
-not change it in fp32."""
+"""The step that AdamW is told it is at: there `1 - beta^step`, which it divides by, is 1, and counting on
+does not change it in fp32."""
 
 
 class BertAdam(torch.optim.AdamW):
