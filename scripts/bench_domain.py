@@ -24,6 +24,7 @@ from crosstune.files import read_json
 from crosstune.machine import cpu_name
 
 STAGES = ("retrieve", "mine", "train", "evaluate")
+FIRST_SEED = 13
 SYSTEMS = ("first_stage", "base", "tuned", "recommended", "ceiling")
 
 
@@ -36,7 +37,7 @@ def main() -> None:
     for name in collection_names(options):
         runs = [
             run_domain(options.folder / name, seed, options.runs / name / str(seed), options.overrides)
-            for seed in range(13, 13 + options.seeds)
+            for seed in seeds_of(options)
         ]
         rows.append(_row(name, runs))
         print(_line(rows[-1]), file=sys.stderr, flush=True)
@@ -57,19 +58,30 @@ def options_parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def collection_names(options: argparse.Namespace) -> list[str]:
-    return options.only or sorted(path.parent.name for path in options.folder.glob("*/corpus.jsonl"))
+    found = sorted(path.parent.name for path in options.folder.glob("*/corpus.jsonl"))
+    if absent := [name for name in options.only if name not in found]:
+        sys.exit(f"--only {' '.join(absent)}: no collection of {options.folder}; it has {', '.join(found)}")
+    return options.only or found
+
+
+def seeds_of(options: argparse.Namespace) -> range:
+    return range(FIRST_SEED, FIRST_SEED + options.seeds)
 
 
 def run_domain(collection: Path, seed: int, run_dir: Path, overrides: Sequence[str]) -> dict[str, Any]:
     """The run's `metrics.json`, and the seconds that its stages took; nothing is exported."""
-    recipe = ("domain", f"collection=beir:{collection}", f"seed={seed}", f"run_dir={run_dir}", *overrides)
     started = time.monotonic()
-    for stage in STAGES:
-        command = [sys.executable, "-m", "crosstune.cli", stage, *recipe]
-        if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
-            sys.exit(f"{collection.name}, seed {seed}: the stage {stage} failed; its message is above")
+    run_stages(STAGES, collection, run_dir, f"seed={seed}", *overrides)
     metrics: dict[str, Any] = read_json(run_dir / "evaluate" / "metrics.json")
     return metrics | {"seconds": time.monotonic() - started}
+
+
+def run_stages(stages: Sequence[str], collection: Path, run_dir: Path, *overrides: str) -> None:
+    recipe = ("domain", f"collection=beir:{collection}", f"run_dir={run_dir}", *overrides)
+    for stage in stages:
+        command = [sys.executable, "-m", "crosstune.cli", stage, *recipe]
+        if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
+            sys.exit(f"{' '.join(recipe)}: the stage {stage} failed; its message is above")
 
 
 def _row(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from bench_domain import collection_names, machine, options_parser, run_domain
+from bench_domain import collection_names, machine, options_parser, run_domain, seeds_of
 from crosstune.data import read_collection
 from crosstune.device import device, device_name
 from crosstune.evaluate import ceiling, compare, holm, per_query
@@ -36,7 +36,6 @@ from crosstune.trec import read_run
 from peer_quality import peer_folder
 
 MEASURE = "nDCG@10"
-FIRST_SEED = 13
 DOCUMENTED = ("bce", "2e-5", "1")
 GRID = tuple((loss, rate, "2") for loss in ("bce", "lambda", "mnrl") for rate in ("2e-5", "1e-4"))
 COLUMNS = {
@@ -47,7 +46,6 @@ COLUMNS = {
     "crosstune": "crosstune",
     "ceiling": "ceiling",
 }
-PEERS = ("documented", "best")
 RESAMPLES, CHANCE = 10_000, 13
 Variant = tuple[str, str, str]
 ByQuery = Mapping[str, float]
@@ -58,7 +56,7 @@ def main() -> None:
     parser.add_argument("--best", action="store_true")
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
-    names, seeds = collection_names(options), range(FIRST_SEED, FIRST_SEED + options.seeds)
+    names, seeds = collection_names(options), seeds_of(options)
     runs = {(name, seed): options.runs / name / str(seed) for seed in seeds for name in names}
 
     def do(turn: Callable[..., object], *arguments: Sequence[Any]) -> None:
@@ -79,7 +77,7 @@ def main() -> None:
     collections = {name: read_collection(options.folder / name) for name in names}
     systems: dict[str, dict[str, Variant]] = {name: {"documented": DOCUMENTED} for name in names}
     for name in names if options.best else ():
-        systems[name]["best"] = _best(collections[name].qrels["dev"], runs[name, FIRST_SEED])
+        systems[name]["best"] = _best(collections[name].qrels["dev"], runs[name, seeds[0]])
     peers({name: list(systems[name].values()) for name in names}, seeds[1:])
 
     rows = [
@@ -166,7 +164,7 @@ def _values(qrels: Qrels, run: Run) -> ByQuery:
 
 
 def _table(rows: Sequence[Mapping[str, Any]], means: Mapping[str, float], where: str) -> str:
-    peers = [peer for peer in PEERS if peer in means]
+    peers = [*rows[0]["against"]]
     head = ["collection", "queries", *(COLUMNS[system] for system in means)]
     head += [f"over {COLUMNS[peer]}, p (Holm)" for peer in peers]
     lines = [f"test {MEASURE}, {where}", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]

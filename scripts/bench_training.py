@@ -29,6 +29,7 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
+from bench_domain import run_stages
 from crosstune.device import device, device_name
 from crosstune.machine import cores, cpu_name
 from random_bases import BASES, base_folder
@@ -80,10 +81,7 @@ def main() -> None:
 def _collection(path: Path, options: argparse.Namespace) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as scratch:
         mined = Path(scratch) / "run"
-        for stage in ("retrieve", "mine"):
-            recipe = ("domain", f"collection=beir:{path}", f"run_dir={mined}")
-            command = [sys.executable, "-m", "crosstune.cli", stage, *recipe]
-            subprocess.run(command, check=True, stdout=sys.stderr)
+        run_stages(("retrieve", "mine"), path, mined)
         model = base_folder(options.base, Path(scratch) / "base")
         turns: dict[str, list[dict[str, float]]] = {system: [] for system in options.only}
         for round_ in range(options.rounds):

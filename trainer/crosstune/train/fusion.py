@@ -115,8 +115,8 @@ def _cross_validated(
     for _ in range(DRAWS):
         order = rng.sample(queries, len(queries))
         for fold in range(FOLDS):
-            measured_on = order[fold::FOLDS]
-            weight = _best(table, [query_id for query_id in queries if query_id not in {*measured_on}])
+            measured_on = {*order[fold::FOLDS]}
+            weight = _best(table, [query_id for query_id in queries if query_id not in measured_on])
             for query_id in measured_on:
                 values[query_id].append(table[weight][query_id])
     return {query_id: statistics.mean(found) for query_id, found in values.items()}
