@@ -58,9 +58,13 @@ def test_each_model_runs_what_was_named_and_says_so(export: Path, tmp_path: Path
 
 
 def test_auto_is_said_as_what_it_is(export: Path) -> None:
+    """Which of the exact ones is the faster differs from machine to machine: the measurement of this
+    process is kept, and the service finds it."""
+    chosen = Reranker(export).backend
+    assert chosen in ("onnx", "openvino")
     with serving(export) as served:
         info = served.get("/info").json
-        assert (info["models"][0]["backend"], info["model_dtype"]) == ("openvino", "float32")
+        assert (info["models"][0]["backend"], info["model_dtype"]) == (chosen, "float32")
 
 
 def test_backends_that_make_no_sense_are_refused(export: Path) -> None:
