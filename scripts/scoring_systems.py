@@ -54,7 +54,7 @@ def fresh_export(folder: Path, rule: LengthRule, requests: Sequence[Request]) ->
         [pair for request in requests for pair in request.pairs][:600],
     )
     settings = ExportSettings(
-        formats=["onnx", "onnx-int8", "openvino", "openvino-int8"], int8_tau=-1, int8_ndcg=1
+        formats=["onnx", "onnx-int8", "openvino", "openvino-bf16", "openvino-int8"], int8_tau=-1, int8_ndcg=1
     )
     export_model(folder / "model", rule, requests[0].pairs[:20], settings, {}, folder / "export", sample)
     return folder / "export"

@@ -31,7 +31,10 @@ def rank(
         bool, typer.Option("--above-threshold", help="Only those above the export's threshold.")
     ] = False,
     backend: Annotated[
-        str, typer.Option(help="A format of the export (onnx, onnx-int8, openvino, openvino-int8), or auto.")
+        str,
+        typer.Option(
+            help="A format of the export (onnx, onnx-int8, openvino, openvino-bf16, openvino-int8), or auto."
+        ),
     ] = "auto",
     as_json: JsonOption = False,
 ) -> None:

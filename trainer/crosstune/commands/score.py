@@ -35,7 +35,10 @@ def score(
         list[str] | None, typer.Option(metavar="NAME", help="A field to copy to the output; several times.")
     ] = None,
     backend: Annotated[
-        str, typer.Option(help="A format of the export (onnx, onnx-int8, openvino, openvino-int8), or auto.")
+        str,
+        typer.Option(
+            help="A format of the export (onnx, onnx-int8, openvino, openvino-bf16, openvino-int8), or auto."
+        ),
     ] = "auto",
     engine: Annotated[
         str, typer.Option(help="local, or ray: the machines of the cluster at RAY_ADDRESS, or this one.")

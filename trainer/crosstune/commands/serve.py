@@ -34,8 +34,8 @@ def serve(
         list[str] | None,
         typer.Option(
             metavar="[NAME=]FORMAT",
-            help="auto, onnx, onnx-int8, openvino or openvino-int8: of all models, or of the one named; "
-            "several times.",
+            help="auto, onnx, onnx-int8, openvino, openvino-bf16 or openvino-int8: of all models, or of "
+            "the one named; several times.",
         ),
     ] = None,
     production: Annotated[bool, typer.Option("--production", help="Without the demo page.")] = False,

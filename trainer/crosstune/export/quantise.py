@@ -21,10 +21,12 @@ FILES: dict[Format, str] = {
     "onnx": "onnx/model.onnx",
     "onnx-int8": "onnx/model_int8.onnx",
     "openvino": "openvino/openvino_model.xml",
+    "openvino-bf16": "openvino/openvino_model.xml",
     "openvino-int8": "openvino/openvino_model_int8.xml",
 }
 """Where readers look: optimum and sentence-transformers take `openvino/openvino_model.xml` by itself, the
-int8 files by `file_name`. No name holds `quantize`, which Infinity would prefer without being asked."""
+int8 files by `file_name`. bf16 is a way to compute the fp32 file. No name holds `quantize`, which Infinity
+would prefer without being asked."""
 
 BLOCK = 32
 """Weights that share a scale."""
@@ -41,6 +43,7 @@ def methods(name: Format) -> dict[str, Method]:
         "onnx": {},
         "onnx-int8": {"weights in blocks, activations dynamic": _onnx_blocks},
         "openvino": {"conversion": _openvino},
+        "openvino-bf16": {"conversion, computed in bf16": _openvino},
         "openvino-int8": {
             "static, calibrated": _openvino_static,
             "weights by channel, activations dynamic": _openvino_weights,

@@ -11,14 +11,18 @@ from crosstune.settings import Settings
 class ExportSettings(Settings):
     """What is exported beside the Hugging Face folder, and what it must hold to."""
 
-    formats: list[Format] = Field(["onnx"], description="onnx, and any of onnx-int8, openvino, openvino-int8")
+    formats: list[Format] = Field(
+        ["onnx"], description="onnx, and any of onnx-int8, openvino, openvino-bf16, openvino-int8"
+    )
     tolerance: float = Field(
         1e-4, ge=0, le=1, description="largest difference of a logit between an fp32 format and torch"
     )
     int8_tau: float = Field(
-        0.95, ge=-1, le=1, description="least Kendall tau of int8 to fp32, mean over queries"
+        0.95, ge=-1, le=1, description="least Kendall tau of int8 and bf16 to fp32, mean over queries"
     )
-    int8_ndcg: float = Field(0.002, ge=0, le=1, description="largest difference of int8's nDCG@10 to fp32's")
+    int8_ndcg: float = Field(
+        0.002, ge=0, le=1, description="largest difference of int8's and bf16's nDCG@10 to fp32's"
+    )
     parity_queries: int = Field(
         50, ge=1, description="dev queries whose whole candidate lists further formats are compared on"
     )

@@ -13,7 +13,7 @@ from crosstune.errors import InputError
 from crosstune.machine import cores
 from crosstune.serve.budget import deadline_after, score_until
 from crosstune.serve.calibration import Kind, sigmoid
-from crosstune.serve.engines import BATCH_TOKENS, choose, open_forward
+from crosstune.serve.engines import BATCH_TOKENS, Precision, choose, open_forward
 from crosstune.serve.explain import WORDS, Explanation, explain
 from crosstune.serve.fusion import Fusion, checked_scores, standardised
 from crosstune.serve.manifest import read_manifest
@@ -52,6 +52,11 @@ class Reranker:
     def load(cls, folder: str | os.PathLike[str], backend: str = "auto") -> Reranker:
         """The same by a name."""
         return cls(folder, backend)
+
+    @property
+    def precision(self) -> Precision:
+        """Of the products: what `backend` computes in on this CPU."""
+        return self._forward.runtime.precision
 
     @property
     def fusion(self) -> Fusion | None:

@@ -2,6 +2,6 @@
 
 from crosstune.serve.engines.choose import BACKENDS, choose
 from crosstune.serve.engines.forward import BATCH_TOKENS, open_forward
-from crosstune.serve.engines.runtime import Format
+from crosstune.serve.engines.runtime import Format, Precision
 
-__all__ = ["BACKENDS", "BATCH_TOKENS", "Format", "choose", "open_forward"]
+__all__ = ["BACKENDS", "BATCH_TOKENS", "Format", "Precision", "choose", "open_forward"]

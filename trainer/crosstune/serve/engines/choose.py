@@ -10,8 +10,8 @@ from crosstune.errors import InputError
 from crosstune.serve.engines.runtime import Format
 from crosstune.serve.manifest import Manifest
 
-Backend = Literal["auto", "onnx", "onnx-int8", "openvino", "openvino-int8"]
-BACKENDS: tuple[Backend, ...] = ("auto", "onnx", "onnx-int8", "openvino", "openvino-int8")
+Backend = Literal["auto", "onnx", "onnx-int8", "openvino", "openvino-bf16", "openvino-int8"]
+BACKENDS: tuple[Backend, ...] = ("auto", "onnx", "onnx-int8", "openvino", "openvino-bf16", "openvino-int8")
 EXACT: tuple[Format, ...] = ("openvino", "onnx")
 """fp32, first the one that was the faster so far (docs/performance.md): what `auto` chooses among."""
 

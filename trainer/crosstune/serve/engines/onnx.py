@@ -9,7 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from crosstune.errors import InputError
-from crosstune.serve.engines.runtime import Inputs
+from crosstune.serve.engines.runtime import Inputs, Precision
 from crosstune.serve.manifest import AGAIN
 
 
@@ -18,7 +18,8 @@ class OnnxRuntime:
 
     multiple = 1
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, precision: Precision) -> None:
+        self.precision = precision
         options = onnxruntime.SessionOptions()
         # One batch a core, each on one thread, is faster than one batch across the cores.
         options.intra_op_num_threads = 1

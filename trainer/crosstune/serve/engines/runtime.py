@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 
 from crosstune.errors import MissingExtra
 
-Format = Literal["onnx", "onnx-int8", "openvino", "openvino-int8"]
+Format = Literal["onnx", "onnx-int8", "openvino", "openvino-bf16", "openvino-int8"]
+Precision = Literal["float32", "bfloat16", "int8"]
 Inputs = Mapping[str, NDArray[np.int64]]
 
 
 class Runtime(Protocol):
-    """A loaded model. `multiple`: lengths that it is given are a multiple of this; called by as many threads
-    as there are cores."""
+    """A loaded model. `multiple`: lengths that it is given are a multiple of this; `precision`: of its
+    products; called by as many threads as there are cores."""
 
     multiple: int
+    precision: Precision
 
     def run(self, inputs: Inputs) -> NDArray[np.float32]:
         """`inputs`: `[batch, sequence]` each; returns logits `[batch]`."""
@@ -33,9 +35,10 @@ def open_runtime(kind: Format, path: Path, threads: int) -> Runtime:
     if kind in ("onnx", "onnx-int8"):
         from crosstune.serve.engines.onnx import OnnxRuntime
 
-        return OnnxRuntime(path)
+        return OnnxRuntime(path, "int8" if kind == "onnx-int8" else "float32")
     if find_spec("openvino") is None:
         raise MissingExtra(f"{path}: backend {kind}", "openvino")
     from crosstune.serve.engines.openvino import OpenVinoRuntime
 
-    return OpenVinoRuntime(path, threads)
+    wanted: dict[str, Precision] = {"openvino-bf16": "bfloat16", "openvino-int8": "int8"}
+    return OpenVinoRuntime(path, threads, wanted.get(kind, "float32"))

@@ -70,7 +70,7 @@ def _info(service: Service) -> Info:
     return Info(
         model_id=first.name,
         model_sha=first.facts["manifest_sha256"],
-        model_dtype="int8" if first.reranker.backend.endswith("int8") else "float32",
+        model_dtype=first.reranker.precision,
         model_type={"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}},
         max_concurrent_requests=options.max_connections,
         max_input_length=first.rule.max_tokens,
