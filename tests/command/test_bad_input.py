@@ -7,12 +7,16 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from conftest import Crosstune
 from transformers import AutoModelForSequenceClassification
+
+import crosstune as crosstune_package
 
 Damage = Callable[[Path], object]
 
@@ -177,6 +181,36 @@ def test_a_file_that_may_not_be_read(collection: Path, recipe: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=recipe.parent)
     assert done.returncode == 2
     assert done.stderr.endswith("queries.jsonl: Permission denied\n")
+
+
+def test_the_version_is_that_of_the_package(crosstune: Crosstune) -> None:
+    told = crosstune("--version")
+    assert (told.code, told.out.strip()) == (0, f"crosstune {version('crosstune')}")
+
+
+def test_code_that_is_found_without_its_package(tmp_path: Path) -> None:
+    """As with PYTHONPATH on a machine where the package was never installed."""
+    site = tmp_path / "site"
+    site.mkdir()
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        if not entry.name.startswith(("crosstune", "__editable__")) and entry.suffix != ".pth":
+            (site / entry.name).symlink_to(entry)
+    folders = [str(site)]
+    for number, code in enumerate(crosstune_package.__path__):
+        folders.append(str(tmp_path / str(number)))
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "crosstune").symlink_to(code)
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "crosstune.cli", "--version"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    told = "error: the package crosstune is not installed, though its code may be found"
+    assert done.stderr.startswith(told)
 
 
 def test_a_tracker_that_is_not_installed(recipe: Path) -> None:

@@ -61,6 +61,18 @@ def test_unknown_key_wrong_type_and_range_are_reported_together(tmp_path: Path) 
     assert "train.groups_per_step: found 0 (int)" in message
 
 
+def test_what_was_given_on_the_command_line_is_not_looked_for_in_the_file(tmp_path: Path) -> None:
+    recipe = _recipe(tmp_path, MINIMAL + "train:\n  epochs: many\n")
+    words = ["train.groups_per_step=0", "first_stage={kind: postgres, sql: SELECT 'geheim'}"]
+    with pytest.raises(InputError) as caught:
+        load_recipe(recipe, words)
+    lines = str(caught.value).splitlines()[1:]
+    told = {line.split(":")[0].strip(" -"): line.rpartition(" (on the command line, ")[2] for line in lines}
+    assert told["train.groups_per_step"] == "train.groups_per_step=...)"
+    assert told["first_stage.sql"] == "first_stage=...)"
+    assert told["train.epochs"].strip().startswith("- train.epochs"), "this one is in the file"
+
+
 def test_settings_that_do_not_fit_together_are_named_without_the_others(tmp_path: Path) -> None:
     text = MINIMAL + "mine:\n  first_rank: 60\n  last_rank: 50\n"
     with pytest.raises(InputError) as caught:

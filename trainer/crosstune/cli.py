@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
 import typer
@@ -52,8 +53,17 @@ JOINT = ("run", *JOINT_STAGES)
 """The commands that processes beside the first take part in."""
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"crosstune {version('crosstune')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Adapt a cross-encoder reranker to your own collection, and prove by how much it helps."""
@@ -115,6 +125,15 @@ def _guarded(words: list[str], debug: bool) -> int:  # noqa: PLR0911
         return _stopped()
     except CrosstuneError as error:
         return _report(error, error.exit_code, debug)
+    except PackageNotFoundError as error:
+        return _report(
+            InputError(
+                f"the package {error.name} is not installed, though its code may be found (by PYTHONPATH?); "
+                "install it with pip, so that its version can be recorded"
+            ),
+            2,
+            debug,
+        )
     except ModuleNotFoundError as error:
         return _report(MissingExtra(f"this command (module {error.name})", "train"), 2, debug)
     except OSError as error:

@@ -150,11 +150,22 @@ def _validated(file: Path, values: dict[str, Any], overrides: Sequence[str]) -> 
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = [explain(problem, kind) for problem in error.errors(include_url=False)]
+        explained = (explain(problem, kind) for problem in error.errors(include_url=False))
+        problems = [problem + _given(problem, overrides) for problem in explained]
         lines = "\n".join(f"  - {problem}" for problem in problems)
         raise InputError(
             f"{file}: {len(problems)} error{'s' * (len(problems) > 1)} in the recipe:\n{lines}"
         ) from None
+
+
+def _given(problem: str, overrides: Sequence[str]) -> str:
+    """Where the key that `problem` begins with was given, when not in the file; its value may be secret."""
+    path = problem.partition(":")[0]
+    for override in reversed(overrides):
+        key = override.partition("=")[0]
+        if f"{path}.".startswith(f"{key}.") or key.startswith(f"{path}."):
+            return f" (on the command line, {key}=...)"
+    return ""
 
 
 def load_collection_recipe(path: str, overrides: Sequence[str] = ()) -> Recipe:

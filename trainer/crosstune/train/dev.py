@@ -144,7 +144,7 @@ def _show(trial: FusionTrial, verdict: DevVerdict) -> None:
     else:
         outcome = f"left out, since p < {SIGNIFICANT} is asked"
     say(
-        f"  dev nDCG@10 of the tuned model {trial.tuned:.4f}, with {trial.weight:.2f} x the first stage "
-        f"{trial.fused:.4f} (cross-validated, p = {trial.p:.2g}): {outcome}"
+        f"  dev nDCG@10 of the tuned model {trial.tuned:.4f}; fused with the first stage {trial.fused:.4f} "
+        f"(cross-validated, p = {trial.p:.2g}; weight {trial.weight:.2f}): {outcome}"
     )
     say(f"  {dev_line(verdict.ndcg, verdict.best)}")
