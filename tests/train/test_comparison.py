@@ -44,8 +44,8 @@ PASSAGES = [
 
 @cache
 def _cosines() -> np.ndarray:
-    encoder = BiEncoder(BASE)
-    queries, passages = (encoder.embed(texts, 64, "texts") for texts in (QUERIES, PASSAGES))
+    encoder = BiEncoder(BASE, 64)
+    queries, passages = (encoder.embed(texts, "texts") for texts in (QUERIES, PASSAGES))
     return (queries @ passages.T).numpy()
 
 
@@ -59,7 +59,7 @@ def _groups() -> list[Group]:
 
 
 def _vectors(seed: int = 1) -> BiEncoder:
-    vectors = BiEncoder(BASE)
+    vectors = BiEncoder(BASE, 64)
     vectors.keep_segments_apart(QUERIES, PASSAGES, seed)
     return vectors
 

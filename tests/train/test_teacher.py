@@ -37,7 +37,7 @@ def _group() -> Group:
 
 def _ask(folder: Path, base: Path, positive: str, kind: str = "base") -> list[Group]:
     collection, dev = _collection("how do I cook pasta", positive)
-    own = OwnVectors(base, kind, folder, seed=1, bf16=False)  # type: ignore[arg-type]
+    own = OwnVectors(base, kind, 128, folder, seed=1, bf16=False)  # type: ignore[arg-type]
     return own.teach([_group()], collection, dev)
 
 
@@ -46,13 +46,13 @@ def test_vectors_equal_those_of_sentence_transformers() -> None:
     peer = SentenceTransformer(str(base), device="cpu")
     peer.max_seq_length = 128
     expected = peer.encode(TEXTS, normalize_embeddings=True)
-    assert BiEncoder(base).embed(TEXTS, 128, "texts").numpy() == pytest.approx(expected, abs=1e-5)
+    assert BiEncoder(base, 128).embed(TEXTS, "texts").numpy() == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_text_longer_than_the_bases_positions_is_cut_to_them(tmp_path: Path) -> None:
-    encoder = BiEncoder(tiny_cross_encoder(tmp_path / "base"))
+    encoder = BiEncoder(tiny_cross_encoder(tmp_path / "base"), 128)
     assert encoder.model.config.max_position_embeddings == 64
-    assert encoder.embed(["a " * 400, "a"], 128, "texts").shape == (2, 32)
+    assert encoder.embed(["a " * 400, "a"], "texts").shape == (2, 32)
 
 
 @pytest.mark.parametrize("kind", ["base", "adapted"])
@@ -81,7 +81,13 @@ def test_vectors_that_teach_nothing_are_a_start_unless_far_worse(
     )
     started: list[Sequence[Group]] = []
     own = OwnVectors(
-        resolve_model(PACKAGED), "base", tmp_path, 1, False, lambda _vectors, scored: started.append(scored)
+        resolve_model(PACKAGED),
+        "base",
+        128,
+        tmp_path,
+        1,
+        False,
+        lambda _vectors, scored: started.append(scored),
     )
     assert own.teach([_group()], Collection("c", PASSAGES, queries, {"dev": qrels}), dev) == [_group()]
     assert len(started) == starts
@@ -124,11 +130,11 @@ def test_an_adaptation_brings_queries_and_their_passages_together(tmp_path: Path
         groups.append(
             Group(f"q{number}", f"{one} {two}", ids, [f"{two} {one} x", "y"], [1, 0], [1.0, 1.0], [None] * 2)
         )
-    encoder = BiEncoder(tiny_cross_encoder(tmp_path / "model"))
+    encoder = BiEncoder(tiny_cross_encoder(tmp_path / "model"), 32)
 
     def loss() -> float:
-        queries = encoder.embed([group.query for group in groups[:32]], 32, "queries")
-        passages = encoder.embed([group.docs[0] for group in groups[:32]], 32, "passages")
+        queries = encoder.embed([group.query for group in groups[:32]], "queries")
+        passages = encoder.embed([group.docs[0] for group in groups[:32]], "passages")
         return in_batch_loss(queries, passages, torch.zeros(32, 32, dtype=torch.bool)).item()
 
     before = loss()
@@ -147,7 +153,7 @@ def test_the_weights_that_made_the_data_are_found() -> None:
 
 def test_a_short_list_and_a_document_that_was_not_retrieved_fit(tmp_path: Path) -> None:
     short = Group("u", "file", ["a", "b"], ["file", "close"], [1, 0], [2.0, 1.0], [None] * 2)
-    features, mask = _features([_group(), short], BiEncoder(tiny_cross_encoder(tmp_path)), "texts")
+    features, mask = _features([_group(), short], BiEncoder(tiny_cross_encoder(tmp_path), 32), "texts")
     assert mask.tolist() == [[True] * 3, [True, True, False]]
     assert features[0, :, 1].tolist() == [1.0, 2.0, 1.0]
     assert (np.abs(features[mask][:, 0]) <= 1 + 1e-6).all()

@@ -186,6 +186,6 @@ def test_bad_settings_are_refused(windows: dict[str, object], problem: str) -> N
 
 
 def test_windows_are_off_by_default() -> None:
-    assert TrainSettings().length_rule == LengthRule(128, 64)
+    assert TrainSettings().length_rule == LengthRule(256, 64)
     rule = tiny_settings(windows={"aggregate": "max"}).length_rule
     assert rule == LengthRule(32, 12, windows=Windows(None, 8))

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from crosstune.train.comparison.segments import Markers
 
 QUERY_TOKENS = 64
-PASSAGE_TOKENS = 128
+"""Of a query where it teaches: more of it, as of a passage, is read where it is ranked for."""
 BATCH_TOKENS = 4096
 GRADIENT_TOKENS = 2048
 PAIRS_A_STEP = 64
@@ -49,9 +49,10 @@ SCALE = 20.0
 
 
 class BiEncoder:
-    """A base with mean pooling. Vectors have length 1, so that a dot product is a cosine."""
+    """A base with mean pooling that reads the first `max_tokens` of a text, which is what a cross-encoder
+    has room for at most. Vectors have length 1, so that a dot product is a cosine."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, max_tokens: int) -> None:
         from transformers.utils import logging
 
         before = logging.get_verbosity()
@@ -61,6 +62,7 @@ class BiEncoder:
         self.model.to(device())
         self._tokenizer = AutoTokenizer.from_pretrained(base)
         self._names = model_input_names(self.model.config)
+        self._longest = min(max_tokens, usable_positions(self.model.config) or max_tokens)
         self.markers: Markers | None = None
         self._offset = 0
 
@@ -72,23 +74,24 @@ class BiEncoder:
 
         rng = random.Random(seed)
         chosen = [self.ids(rng.sample([*texts], min(len(texts), SAMPLE)), most)
-                  for texts, most in ((queries, QUERY_TOKENS), (passages, PASSAGE_TOKENS))]  # fmt: skip
+                  for texts, most in ((queries, QUERY_TOKENS), (passages, None))]  # fmt: skip
         self.markers = keep_segments_apart(
             self.model, sample_activations(self.model, [*chosen[0], *chosen[1]])
         )
         self._offset = round(statistics.median(len(ids) for ids in chosen[0])) - 1
 
-    def ids(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
-        """Ids of each text, special tokens included, cut to `max_tokens` and to the model's positions."""
-        longest = min(max_tokens, usable_positions(self.model.config) or max_tokens)
+    def ids(self, texts: Sequence[str], most: int | None = None) -> list[list[int]]:
+        """Ids of each text, special tokens included, cut to `max_tokens`, to the model's positions and to
+        `most`."""
+        longest = self._longest if most is None else min(most, self._longest)
         rows: list[list[int]] = self._tokenizer(list(texts), truncation=True, max_length=longest)["input_ids"]
         return rows
 
     @torch.inference_mode()
-    def embed(self, texts: Sequence[str], max_tokens: int, label: str, *, passage: bool = False) -> Tensor:
+    def embed(self, texts: Sequence[str], label: str, *, passage: bool = False) -> Tensor:
         """Unit vectors `[texts, hidden]`, fp32. `passage`: of texts that come second, where that makes one
         another (see `keep_segments_apart`)."""
-        rows = self.ids(texts, max_tokens)
+        rows = self.ids(texts)
         vectors = torch.empty(len(rows), self.model.config.hidden_size)
         with progress(f"{label}, texts", len(rows)) as advance:
             for batch in token_budget_batches([len(row) for row in rows], BATCH_TOKENS):
@@ -150,7 +153,12 @@ class BiEncoder:
 
 
 def cosine_run(
-    base: Path, candidates: Run, queries: Mapping[str, str], passages: Mapping[str, str], label: str
+    base: Path,
+    max_tokens: int,
+    candidates: Run,
+    queries: Mapping[str, str],
+    passages: Mapping[str, str],
+    label: str,
 ) -> ScoredRun:
     """Ranks by the cosine of the vectors of `base`: what a base without a ranking head knows untrained. Every
     text is read once, so that `milliseconds` is the mean time of a query."""
@@ -159,7 +167,7 @@ def cosine_run(
     texts = list(dict.fromkeys(texts))
     started = time.perf_counter()
     place = {text: number for number, text in enumerate(texts)}
-    vectors = BiEncoder(base).embed(texts, PASSAGE_TOKENS, label)
+    vectors = BiEncoder(base, max_tokens).embed(texts, label)
     run: Run = {}
     for query_id, scores in candidates.items():
         rows = vectors[[place[passages[doc_id]] for doc_id in scores]]
@@ -213,7 +221,7 @@ class _Pairs(Dataset[dict[str, Any]]):
         found = {(g.query_id, g.doc_ids[0]): (g.query, g.docs[0]) for g in groups}
         self._keys = list(found)
         self._queries = encoder.ids([query for query, _ in found.values()], QUERY_TOKENS)
-        self._passages = encoder.ids([passage for _, passage in found.values()], PASSAGE_TOKENS)
+        self._passages = encoder.ids([passage for _, passage in found.values()])
         self._positives: dict[str, set[str]] = {}
         for query_id, doc_id in self._keys:
             self._positives.setdefault(query_id, set()).add(doc_id)

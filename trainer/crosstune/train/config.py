@@ -87,7 +87,7 @@ class TrainSettings(TuningSettings, TrackerSettings):
         description=f"most token slots in one forward pass; {MICRO_BATCH_TOKENS['cpu']} on a CPU and "
         f"{MICRO_BATCH_TOKENS['cuda']} on a GPU when null",
     )
-    max_tokens: int = Field(128, ge=8, le=8192, description="ids of a pair, special tokens included")
+    max_tokens: int = Field(256, ge=8, le=8192, description="ids of a pair, special tokens included")
     max_query_tokens: int = Field(64, ge=1, le=4096, description="wordpieces of the query")
     windows: WindowSettings = Field(WindowSettings(), description="of long passages: docs/windows.md")
     precision: Literal["auto", "fp32", "bf16"] = Field(

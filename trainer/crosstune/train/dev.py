@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from crosstune.serve.pairs import PairEncoder
     from crosstune.train.config import TrainSettings
 
+BY_VECTORS = "dev by the base's vectors"
+
 
 @dataclass(frozen=True)
 class DevVerdict:
@@ -92,7 +94,8 @@ class DevJudge:
                 run = self._score(model, self._all)
             else:
                 queries, passages = self._collection.queries, self._collection.passages
-                run = cosine_run(folder, self._all, queries, passages, "dev by the base's vectors").run
+                longest = self._encoder.rule.max_tokens
+                run = cosine_run(folder, longest, self._all, queries, passages, BY_VECTORS).run
             write_json(kept, {MEASURE: self._mean(run)})
         return float(read_json(kept)[MEASURE])
 

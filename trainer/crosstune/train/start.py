@@ -60,7 +60,7 @@ def begin(
     if settings.teacher != "none" and all(None in group.teacher_scores for group in groups):
         compare = settings.comparison and not has_ranking_head(base) and can_compare(network.config)
         build = partial(_build, start, network, encoder, seed) if compare else None
-        own = OwnVectors(base, settings.teacher, folder, seed, bf16, build)
+        own = OwnVectors(base, settings.teacher, settings.max_tokens, folder, seed, bf16, build)
         groups = own.teach(groups, collection, dev)
         give_back()
     if start.is_dir():

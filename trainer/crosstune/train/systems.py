@@ -60,7 +60,7 @@ class Systems:
                 encoder = PairEncoder.from_folder(folder, self.rule)
                 scored = score_run(network, encoder, *texts, f"{shown}, queries")
             else:
-                scored = cosine_run(folder, *texts, f"{shown}'s vectors")
+                scored = cosine_run(folder, self.rule.max_tokens, *texts, f"{shown}'s vectors")
             runs[system] = keep(system, scored.run)
             milliseconds[system] = scored.milliseconds
         if self.fusion is not None:

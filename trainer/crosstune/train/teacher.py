@@ -55,6 +55,7 @@ class OwnVectors:
 
     base: Path
     kind: Literal["base", "adapted"]
+    max_tokens: int
     folder: Path
     seed: int
     bf16: bool
@@ -83,7 +84,7 @@ class OwnVectors:
     def _ask(self, groups: Sequence[Group], collection: Collection, dev: Run) -> Teacher:
         from crosstune.train.bi_encoder import BiEncoder, adapt
 
-        encoder = BiEncoder(self.base)
+        encoder = BiEncoder(self.base, self.max_tokens)
         if self.start is not None:
             queries = dict.fromkeys(group.query for group in groups)
             passages = dict.fromkeys(doc for group in groups for doc in group.docs)
@@ -148,12 +149,10 @@ def _features(groups: Sequence[Group], encoder: BiEncoder, label: str) -> tuple[
     """Cosine and first-stage score `[groups, docs, 2]`, and whether there is a document `[groups, docs]`.
 
     A document that was not retrieved counts as the lowest of its group."""
-    from crosstune.train.bi_encoder import PASSAGE_TOKENS
-
     queries = {query: number for number, query in enumerate(dict.fromkeys(g.query for g in groups))}
     docs = {doc: number for number, doc in enumerate(dict.fromkeys(doc for g in groups for doc in g.docs))}
-    of_queries = encoder.embed([*queries], PASSAGE_TOKENS, f"{label}, queries")
-    of_docs = encoder.embed([*docs], PASSAGE_TOKENS, f"{label}, passages", passage=True)
+    of_queries = encoder.embed([*queries], f"{label}, queries")
+    of_docs = encoder.embed([*docs], f"{label}, passages", passage=True)
     features = np.zeros((len(groups), max((len(group.docs) for group in groups), default=0), 2))
     mask = np.zeros(features.shape[:2], dtype=bool)
     for number, group in enumerate(groups):

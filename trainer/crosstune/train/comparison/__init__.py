@@ -54,7 +54,7 @@ def start_as_comparison(
 
     `groups`, with teacher scores, are a sample of what it will read. The logits are as sharp as these scores.
     """
-    from crosstune.train.bi_encoder import PASSAGE_TOKENS, QUERY_TOKENS
+    from crosstune.train.bi_encoder import QUERY_TOKENS
     from crosstune.train.comparison.layer import add_comparison
 
     if vectors.markers is None:
@@ -65,9 +65,7 @@ def start_as_comparison(
     most = MEANS_A_DIMENSION * network.config.hidden_size
     means = (
         vectors.means(vectors.ids(rng.sample(queries, min(len(queries), most)), QUERY_TOKENS)),
-        vectors.means(
-            vectors.ids(rng.sample(passages, min(len(passages), most)), PASSAGE_TOKENS), passage=True
-        ),
+        vectors.means(vectors.ids(rng.sample(passages, min(len(passages), most))), passage=True),
     )
     network.base_model.load_state_dict(vectors.model.state_dict(), strict=False)
     add_comparison(network, vectors.markers, means, vectors.anchor(), seed)
