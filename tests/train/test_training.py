@@ -23,6 +23,7 @@ from crosstune.train.dev import DevJudge
 from crosstune.train.fusion import MEASURE
 from crosstune.train.loss_kinds import KINDS, LossName
 from crosstune.train.losses import LOSSES, Lists
+from crosstune.train.precision import layers_in_bf16
 from crosstune.train.scoring import score_pairs
 from crosstune.train.start import begin
 from crosstune.trec import read_run
@@ -163,6 +164,24 @@ def test_scores_of_weights_half_way_do_not_disturb_a_training_that_goes_on(tmp_p
     judge().evaluation(model, 3)
     judge().sample_ndcg(model, "3x0.5")
     assert judge().evaluation(model, 6)[MEASURE] == judge().sample_ndcg(model, "6x0.5")
+
+
+def test_layers_in_bf16_keep_the_head_in_fp32(tmp_path: Path) -> None:
+    """Logits that bf16 would make equal stay apart; the model is as it was afterwards."""
+    folder = tiny_cross_encoder(tmp_path / "base")
+    encoder, model = PairEncoder.from_folder(folder, RULE), load_cross_encoder(folder, RULE, 0).eval()
+    pairs = [(group.query, doc) for group in random_groups(24) for doc in group.docs]
+    exact = score_pairs(model, encoder, pairs)
+    with torch.no_grad():
+        model.classifier.bias += 100.0  # where bf16 tells numbers half a unit apart
+    with layers_in_bf16(model):
+        rounded = score_pairs(model, encoder, pairs)
+    assert len(set(rounded)) > 0.9 * len(set(exact))
+    differences = [abs(a + 100 - b) for a, b in zip(exact, rounded, strict=True)]
+    assert 1e-5 < max(differences) < 0.1
+    with torch.no_grad():
+        model.classifier.bias -= 100.0
+    assert score_pairs(model, encoder, pairs) == exact
 
 
 def test_an_interrupted_training_finds_its_start_again(tmp_path: Path) -> None:

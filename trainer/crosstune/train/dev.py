@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,8 +37,8 @@ class DevVerdict:
 
 
 class DevJudge:
-    """Reranks dev queries, in fp32: a sample at each evaluation, and some more for the verdict. The scores
-    of each evaluation lie in a folder, so that an interrupted training finds its best checkpoint's again."""
+    """Reranks dev queries: a sample at each evaluation, in the precision of training, and all for the
+    verdict, in fp32. The scores of each evaluation lie in a folder: an interrupted training finds them."""
 
     def __init__(
         self,
@@ -47,8 +48,11 @@ class DevJudge:
         encoder: PairEncoder,
         seed: int,
         folder: Path,
+        *,
+        bf16: bool = False,
     ) -> None:
-        """`candidates`: all that the first stage returned for the dev queries."""
+        """`candidates`: all that the first stage returned for the dev queries; `bf16`: whether training
+        computes in it."""
         from crosstune.train.scoring import drawn_lists
 
         count = max(settings.dev_queries, settings.verdict_queries)
@@ -62,11 +66,12 @@ class DevJudge:
         self._encoder = encoder
         self._seed = seed
         self._folder = folder
+        self._bf16 = bf16
         self._signs: DevSigns | None = None
 
     def evaluation(self, model: PreTrainedModel, step: int) -> dict[str, float]:
         """What the sample says of the model at `step` (see `DevSigns`); its scores are kept."""
-        run = self._score(model, self.sample)
+        run = self._score(model, self.sample, bf16=self._bf16)
         if self._signs is None:
             self._signs = DevSigns(self._qrels, self._per_query, self._seed)
             steps = sorted(int(path.stem) for path in self._folder.glob("*.trec") if path.stem.isdigit())
@@ -78,7 +83,7 @@ class DevJudge:
 
     def sample_ndcg(self, model: PreTrainedModel, name: str) -> float:
         """nDCG@10 on the sample; its scores are kept under `name`."""
-        run = self._score(model, self.sample)
+        run = self._score(model, self.sample, bf16=self._bf16)
         write_run(self._path(name), run, "crosstune-dev")
         return self._mean(run)
 
@@ -100,7 +105,10 @@ class DevJudge:
         return float(read_json(kept)[MEASURE])
 
     def logits(self, model: PreTrainedModel, name: str) -> Run:
-        """The logits of the verdict's queries by the model whose scores of the sample lie under `name`."""
+        """The fp32 logits of the verdict's queries by the model whose scores of the sample lie under `name`:
+        where these are fp32 too, they are not computed again."""
+        if self._bf16:
+            return self._score(model.eval(), self._all)
         kept = read_run(self._path(name))
         more = {query_id: scores for query_id, scores in self._all.items() if query_id not in self.sample}
         scored = self._score(model.eval(), more)
@@ -120,12 +128,12 @@ class DevJudge:
         _show(trial, verdict)
         return trial, verdict
 
-    def _score(self, model: PreTrainedModel, candidates: Run) -> Run:
-        from crosstune.train.precision import in_fp32
+    def _score(self, model: PreTrainedModel, candidates: Run, *, bf16: bool = False) -> Run:
+        from crosstune.train.precision import in_fp32, layers_in_bf16
         from crosstune.train.scoring import score_run
 
         queries, passages = self._collection.queries, self._collection.passages
-        with in_fp32(model):
+        with in_fp32(model), layers_in_bf16(model) if bf16 else nullcontext():
             return score_run(model, self._encoder, candidates, queries, passages, "dev, queries").run
 
     def _mean(self, run: Run) -> float:

@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from accelerate.utils import convert_to_fp32
 
 from crosstune.device import device
 from crosstune.files import read_json, write_json
@@ -56,6 +57,24 @@ def in_fp32(model: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         model.forward = wrapped
+
+
+@contextmanager
+def layers_in_bf16(model: PreTrainedModel) -> Iterator[None]:
+    """Within the block the layers of `model` compute in bf16, and its head in fp32 on what they give: logits
+    that are rounded to 8 bits would be full of ties."""
+    body: Any = model.base_model
+    forward = body.forward
+
+    def rounded(*arguments: Any, **others: Any) -> Any:
+        with torch.autocast(model.device.type, torch.bfloat16):
+            return convert_to_fp32(forward(*arguments, **others))
+
+    body.forward = rounded
+    try:
+        yield
+    finally:
+        body.forward = forward
 
 
 def _ratio() -> float:

@@ -42,9 +42,9 @@ MERGE_GROUPS = 16
 
 @dataclass(frozen=True)
 class TrainSummary:
-    """What `train.json` holds: the best nDCG@10 over the sampled dev queries, that of all systems over the
-    verdict's with the name of the best (see `DevVerdict`), where the best weights lie (see `Best`), the
-    counts, and the names of the doctor's diagnoses."""
+    """What `train.json` holds: the best nDCG@10 over the sampled dev queries as training saw it, that of all
+    systems over the verdict's with the name of the best (see `DevVerdict`), where the best weights lie (see
+    `Best`), the counts, and the names of the doctor's diagnoses."""
 
     best_dev_ndcg: float
     dev: dict[str, float | None]
@@ -106,13 +106,13 @@ def train(
     rule = settings.length_rule
     base = resolve_model(model)
     encoder = PairEncoder.from_folder(base, rule)
-    judge = DevJudge(collection, dev_candidates, settings, encoder, seed, folder / "dev")
     network = load_cross_encoder(base, rule, seed)
     with first_before_others():  # these find in `folder` what it has measured and made
+        bf16 = use_bf16(settings.precision, folder)
+        judge = DevJudge(collection, dev_candidates, settings, encoder, seed, folder / "dev", bf16=bf16)
         of_base = judge.base(network, base)
         if adapted is not None:
             base, network = adapted, load_cross_encoder(adapted, rule, seed)
-        bf16 = use_bf16(settings.precision, folder)
         network, groups = begin(
             network,
             base,
