@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from crosstune.export import ExportSettings, Sample, export_model, quantise
+from crosstune.export import ExportSettings, export_model, quantise
 from crosstune.serve import Reranker
 from crosstune.serve.engines.openvino import has_bf16
 from crosstune.serve.pairs import LengthRule
-from models import WORDS, tiny_cross_encoder
+from export_sample import sample_of_words
+from models import tiny_cross_encoder
 from served import serving
 
 FLAGS = Path("/proc/cpuinfo").read_text().split()
 RULE = LengthRule(max_tokens=48, max_query_tokens=16)
 
 
-def _sample() -> Sample:
-    rng = random.Random(5)
-    passages = {f"d{i}": " ".join(rng.choices(WORDS, k=rng.randint(1, 20))) for i in range(60)}
-    queries = {f"q{i}": " ".join(rng.choices(WORDS, k=3)) for i in range(4)}
-    candidates = {q: dict.fromkeys(rng.sample(sorted(passages), 30), 0.0) for q in queries}
-    qrels = {q: dict.fromkeys(rng.sample(sorted(docs), 5), 1) for q, docs in candidates.items()}
-    return Sample(queries, passages, candidates, qrels)
-
-
-SAMPLE = _sample()
+SAMPLE = sample_of_words(passages=60, queries=4)
 PAIRS = [(SAMPLE.queries[q], SAMPLE.passages[d]) for q, docs in SAMPLE.candidates.items() for d in docs]
 
 

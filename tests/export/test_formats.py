@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import subprocess
 import sys
 from collections.abc import Collection
@@ -25,24 +24,15 @@ from crosstune.export import ExportSettings, Sample, export_model, quantise
 from crosstune.export.sensitivity import layers_of
 from crosstune.serve import Reranker
 from crosstune.serve.pairs import LengthRule, PairEncoder, pad
-from models import WORDS, tiny_cross_encoder
+from export_sample import sample_of_words
+from models import tiny_cross_encoder
 
 RULE = LengthRule(max_tokens=48, max_query_tokens=16)
 EVERY: list[Any] = ["onnx", "onnx-int8", "openvino", "openvino-int8"]
 OPENVINO = {"openvino", "openvino-int8"}
 
 
-def _sample() -> Sample:
-    rng = random.Random(5)
-    passages = {f"d{i}": " ".join(rng.choices(WORDS, k=rng.randint(1, 20))) for i in range(120)}
-    queries = {f"q{i}": " ".join(rng.choices(WORDS, k=3)) for i in range(6)}
-    candidates = {q: dict.fromkeys(rng.sample(sorted(passages), 30), 0.0) for q in queries}
-    qrels = {q: dict.fromkeys(rng.sample(sorted(docs), 5), 1) for q, docs in candidates.items()}
-    pairs = [(q, passage) for q in queries.values() for passage in passages.values()]
-    return Sample(queries, passages, candidates, qrels, pairs)
-
-
-SAMPLE = _sample()
+SAMPLE = sample_of_words(passages=120, queries=6)
 PAIRS = [(SAMPLE.queries[q], SAMPLE.passages[d]) for q, docs in SAMPLE.candidates.items() for d in docs][:60]
 # A model of random weights has no margins: what holds for a trained one is measured, not tested here.
 LOOSE = ExportSettings(formats=EVERY, int8_tau=0.5, int8_ndcg=0.2)

@@ -50,10 +50,10 @@ def test_it_learns_the_corpus_and_keeps_the_form_of_the_base(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = tiny_base(tmp_path / "base", "bert")
-    summary = _adapt(base, tmp_path / "out", steps=60)
+    # A rate with a margin: the base's wordpieces are learned anew, and not to the same numbers each time.
+    summary = _adapt(base, tmp_path / "out", steps=60, learning_rate=3e-3)
     assert summary == AdaptSummary(**json.loads((tmp_path / "out/adapt.json").read_text()))
-    # From .75 to .81: the wordpieces of the base are learned anew, and not to the same numbers each time.
-    assert summary.loss["after"] < 0.9 * summary.loss["before"]
+    assert summary.loss["after"] < 0.8 * summary.loss["before"]
     assert summary.fresh_head > 0 and "is made fresh" in capsys.readouterr().err
     assert set(summary.dev) == {"before", "after"}
     before, after = (load_file(folder / "model.safetensors") for folder in (base, tmp_path / "out/model"))

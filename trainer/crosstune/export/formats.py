@@ -127,7 +127,8 @@ class _Maker:
     def _written(self, name: Format, method: str, kept: Collection[str], batches: Batches) -> Reranker:
         target = self.out / FILES[name]
         target.parent.mkdir(exist_ok=True)
-        methods(name)[method](self.out / FILES["onnx"], target, batches, kept)
+        if FILES[name] not in self.further.files.values():  # else the file of another format, made already
+            methods(name)[method](self.out / FILES["onnx"], target, batches, kept)
         self.write(self.further.files | {name: FILES[name]})
         return Reranker(self.out, name)
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from crosstune.serve.pairs import PairEncoder
     from crosstune.train.config import TrainSettings
 
-BY_VECTORS = "dev by the base's vectors"
-
 
 @dataclass(frozen=True)
 class DevVerdict:
@@ -71,21 +69,18 @@ class DevJudge:
 
     def evaluation(self, model: PreTrainedModel, step: int) -> dict[str, float]:
         """What the sample says of the model at `step` (see `DevSigns`); its scores are kept."""
-        run = self._score(model, self.sample, bf16=self._bf16)
+        run = self._score_sample(model, str(step))
         if self._signs is None:
             self._signs = DevSigns(self._qrels, self._per_query, self._seed)
             steps = sorted(int(path.stem) for path in self._folder.glob("*.trec") if path.stem.isdigit())
             for before in (earlier for earlier in steps if earlier < step):  # of the training that goes on
                 kept = read_run(self._path(str(before)))
                 self._signs.after({query_id: kept.get(query_id, {}) for query_id in self.sample})
-        write_run(self._path(str(step)), run, "crosstune-dev")
         return self._signs.after(run)
 
     def sample_ndcg(self, model: PreTrainedModel, name: str) -> float:
         """nDCG@10 on the sample; its scores are kept under `name`."""
-        run = self._score(model, self.sample, bf16=self._bf16)
-        write_run(self._path(name), run, "crosstune-dev")
-        return self._mean(run)
+        return self._mean(self._score_sample(model, name))
 
     def base(self, model: PreTrainedModel, folder: Path) -> float:
         """nDCG@10 on the verdict's queries of the base that was loaded from `folder`, before training: by its
@@ -98,9 +93,9 @@ class DevJudge:
                 model.to(device())
                 run = self._score(model, self._all)
             else:
-                queries, passages = self._collection.queries, self._collection.passages
-                longest = self._encoder.rule.max_tokens
-                run = cosine_run(folder, longest, self._all, queries, passages, BY_VECTORS).run
+                longest, label = self._encoder.rule.max_tokens, "dev by the base's vectors"
+                texts = (self._collection.queries, self._collection.passages)
+                run = cosine_run(folder, longest, self._all, *texts, label).run
             write_json(kept, {MEASURE: self._mean(run)})
         return float(read_json(kept)[MEASURE])
 
@@ -127,6 +122,11 @@ class DevJudge:
         verdict = DevVerdict(ndcg, max(measured, key=measured.__getitem__))
         _show(trial, verdict)
         return trial, verdict
+
+    def _score_sample(self, model: PreTrainedModel, name: str) -> Run:
+        run = self._score(model, self.sample, bf16=self._bf16)
+        write_run(self._path(name), run, "crosstune-dev")
+        return run
 
     def _score(self, model: PreTrainedModel, candidates: Run, *, bf16: bool = False) -> Run:
         from crosstune.train.precision import in_fp32, layers_in_bf16

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 from crosstune.errors import InputError
 from crosstune.serve.engines.runtime import Format
 from crosstune.serve.manifest import Manifest
 
-Backend = Literal["auto", "onnx", "onnx-int8", "openvino", "openvino-bf16", "openvino-int8"]
-BACKENDS: tuple[Backend, ...] = ("auto", "onnx", "onnx-int8", "openvino", "openvino-bf16", "openvino-int8")
+FORMATS: tuple[Format, ...] = get_args(Format)
+BACKENDS: tuple[str, ...] = ("auto", *FORMATS)
 EXACT: tuple[Format, ...] = ("openvino", "onnx")
 """fp32, first the one that was the faster so far (docs/performance.md): what `auto` chooses among."""
 
@@ -30,8 +30,8 @@ def choose(manifest: Manifest, backend: str, folder: Path, threads: int) -> Form
         from crosstune.serve.engines.measure import fastest  # what it imports takes time at each start
 
         return fastest(manifest, able, folder, threads)
-    for known in BACKENDS:
-        if known == backend and known != "auto":
+    for known in FORMATS:
+        if known == backend:
             if known in formats:
                 return known
             raise InputError(

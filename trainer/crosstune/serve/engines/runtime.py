@@ -14,6 +14,13 @@ from crosstune.errors import MissingExtra
 
 Format = Literal["onnx", "onnx-int8", "openvino", "openvino-bf16", "openvino-int8"]
 Precision = Literal["float32", "bfloat16", "int8"]
+PRECISIONS: dict[Format, Precision] = {
+    "onnx": "float32",
+    "onnx-int8": "int8",
+    "openvino": "float32",
+    "openvino-bf16": "bfloat16",
+    "openvino-int8": "int8",
+}
 Inputs = Mapping[str, NDArray[np.int64]]
 
 
@@ -35,10 +42,9 @@ def open_runtime(kind: Format, path: Path, threads: int) -> Runtime:
     if kind in ("onnx", "onnx-int8"):
         from crosstune.serve.engines.onnx import OnnxRuntime
 
-        return OnnxRuntime(path, "int8" if kind == "onnx-int8" else "float32")
+        return OnnxRuntime(path, PRECISIONS[kind])
     if find_spec("openvino") is None:
         raise MissingExtra(f"{path}: backend {kind}", "openvino")
     from crosstune.serve.engines.openvino import OpenVinoRuntime
 
-    wanted: dict[str, Precision] = {"openvino-bf16": "bfloat16", "openvino-int8": "int8"}
-    return OpenVinoRuntime(path, threads, wanted.get(kind, "float32"))
+    return OpenVinoRuntime(path, threads, PRECISIONS[kind])
