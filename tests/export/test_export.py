@@ -100,7 +100,7 @@ def test_what_the_servers_ask_of_the_files(export: Path) -> None:
 
 def test_a_difference_beyond_the_tolerance_leaves_nothing_behind(tmp_path: Path) -> None:
     model = tiny_cross_encoder(tmp_path / "model")
-    with pytest.raises(CheckFailed, match=r"export\.tolerance is 0\. Nothing was exported"):
+    with pytest.raises(CheckFailed, match=r"export\.tolerance is 0, .*Nothing was exported"):
         export_model(model, RULE, PAIRS, ExportSettings(tolerance=0.0), {}, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
@@ -108,6 +108,17 @@ def test_a_difference_beyond_the_tolerance_leaves_nothing_behind(tmp_path: Path)
 def test_nan_is_never_within_the_tolerance() -> None:
     with pytest.raises(CheckFailed):
         compare_logits([1.0, 2.0], [1.0, math.nan], tolerance=1.0)
+
+
+@pytest.mark.parametrize(("size", "refused"), [(0.1, True), (1, True), (10, False)])
+def test_a_difference_is_judged_by_the_spread_of_the_logits(size: float, refused: bool) -> None:
+    """5e-4 is five times the tolerance, of logits that spread by `size` it is 50, 5 or half of it."""
+    logits = [-size, size]
+    if refused:
+        with pytest.raises(CheckFailed, match=f"logits spread by {size:g}"):
+            compare_logits(logits, [-size, size + 5e-4], tolerance=1e-4)
+    else:
+        assert compare_logits(logits, [-size, size + 5e-4], tolerance=1e-4).spread == size
 
 
 def test_equal_logits_have_the_same_order() -> None:

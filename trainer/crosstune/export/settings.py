@@ -15,7 +15,11 @@ class ExportSettings(Settings):
         ["onnx"], description="onnx, and any of onnx-int8, openvino, openvino-bf16, openvino-int8"
     )
     tolerance: float = Field(
-        1e-4, ge=0, le=1, description="largest difference of a logit between an fp32 format and torch"
+        1e-4,
+        ge=0,
+        le=1,
+        description="largest difference of a logit between an fp32 format and torch, in standard deviations "
+        "of the logits where these are above 1",
     )
     int8_tau: float = Field(
         0.95, ge=-1, le=1, description="least Kendall tau of int8 and bf16 to fp32, mean over queries"
