@@ -130,6 +130,12 @@ def test_a_run_that_cannot_be_measured(
         ([], "give the judgements with --qrels FILE"),
         (["--qrels", "missing.txt"], "missing.txt: no such file"),
         (["--qrels", "qrels.txt", "-m", "nope"], "'nope' is no measure of ir_measures"),
+        (["--qrels", "qrels.txt", "-m", "P"], "measure P: it lacks cutoff; for example P@10"),
+        (["--qrels", "qrels.txt", "-m", "SDCG@10"], "measure SDCG@10: it lacks max_rel; for example P@10"),
+        (["--qrels", "qrels.txt", "-m", "nDCG@10.5"], "measure nDCG@10.5: cutoff cannot be 10.5"),
+        (["--qrels", "qrels.txt", "-m", "nDCG@0"], "measure nDCG@0: its cutoff is 0; 1 to 1,000,000"),
+        (["--qrels", "qrels.txt", "-m", "R@99999999999999999999"], "its cutoff is 99999999999999999999;"),
+        (["--qrels", "large.txt"], "large.txt:1: grade 99999999999999999999; at most 2,147,483,647 was"),
         (["--qrels", "qrels.txt", "--by", "kind"], "give the file that holds the field with --queries"),
         (["--qrels", "qrels.txt", "--queries", "queries.jsonl", "--by", "x"],
          "no query has the field 'x'; the fields are: kind, metadata, text"),
@@ -141,9 +147,43 @@ def test_words_that_cannot_be_followed(
     files: Path, crosstune: Crosstune, words: list[str], message: str
 ) -> None:
     _write(files / "short.trec", (files / "first.trec").read_text().splitlines()[1:])
+    _write(files / "large.txt", ["q0 0 p0 99999999999999999999"])
     done = crosstune("evaluate", "run.trec", *words)
     assert done.code == 2
     assert message in done.err
+
+
+def test_candidates_that_a_run_does_not_rerank_stand_beneath_it(files: Path, crosstune: Crosstune) -> None:
+    run = [line for line in (files / "run.trec").read_text().splitlines() if int(line.split()[3]) <= 5]
+    _write(files / "best5.trec", run)
+    words = ("--qrels", "qrels.txt", "--first-stage", "first.trec", "-m", "RR@20", "--json")
+    done = crosstune("evaluate", "best5.trec", *words)
+    assert done.code == 0, done.err
+    assert "120 candidates of the first stage are not in it (of 12 queries); they stand beneath" in done.err
+    # Even queries have their positive on top. Of the odd ones, q1 and q3 list it at 2 and 4; those of the
+    # others come after five other documents, where the first stage has them, at 6, 8, 10 and 12.
+    expected = (6 + 1 / 2 + 1 / 4 + 1 / 6 + 1 / 8 + 1 / 10 + 1 / 12) / 12
+    assert json.loads(done.out)["splits"]["run"]["run"]["RR@20"] == pytest.approx(expected)
+    _write(files / "without_q1.trec", [line for line in run if not line.startswith("q1 ")])
+    refused = crosstune("evaluate", "without_q1.trec", *words)
+    assert (refused.code, refused.out) == (2, "")
+    assert "for query 'q1' 15 are missing" in refused.err
+
+
+def test_a_count_has_the_interval_of_a_count(files: Path, crosstune: Crosstune) -> None:
+    done = crosstune("evaluate", "run.trec", "--qrels", "qrels.txt", "-m", "NumQ", "-m", "NumRet", "--json")
+    metrics = json.loads(done.out)
+    assert metrics["splits"]["run"]["run"]["NumRet"] == 180
+    assert metrics["intervals"]["run"]["NumRet"] == [180, 180]
+    assert metrics["intervals"]["run"]["NumQ"] == [12, 12]
+
+
+def test_an_msmarco_run_without_the_option_is_told_of_it(files: Path, crosstune: Crosstune) -> None:
+    _write(files / "ms.tsv", ["1\t9\t2"])
+    done = crosstune("evaluate", "ms.tsv", "--qrels", "qrels.txt")
+    assert done.code == 2
+    assert "ms.tsv:1: found 3 columns" in done.err
+    assert "an MS MARCO run (qid, pid, rank) is read with --msmarco" in done.err
 
 
 def test_what_the_figures_do_not_tell_is_said(files: Path, crosstune: Crosstune) -> None:

@@ -76,6 +76,34 @@ def test_what_an_evaluation_holds_can_be_checked_without_judgements(
     assert "result: nDCG@10 was not computed there (it holds RR@10); give the judgements" in other.err
 
 
+def test_a_run_that_was_cut_is_compared_at_its_depth(files: Path, crosstune: Crosstune) -> None:
+    write_ranked(files / "cut.trec", [*RANKS_B[:9], 3], length=12)
+    words = ("gate", "cut.trec", "--qrels", "qrels.txt", "--not-worse-than", "a.trec", "-m", "R@20")
+    refused = crosstune(*words)
+    assert refused.code == 2
+    assert "Compare the same depth with --depth 12" in refused.err
+    assert crosstune(*words, "--depth", "12").code == 0
+
+
+def test_the_latency_of_an_endpoint_that_was_measured(files: Path, crosstune: Crosstune) -> None:
+    """What `crosstune evaluate --endpoint --out` keeps: here the figures are put into a real folder."""
+    assert crosstune("evaluate", "b.trec", "--qrels", "qrels.txt", "-m", "RR@10", "--out", "result").code == 0
+    path = files / "result" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    path.write_text(json.dumps(metrics | {"rerankers": {metrics["system"]: {"p50_ms": 43.98}}}))
+    done = crosstune("gate", "result", "--max-latency", "40")
+    assert done.code == 1
+    assert "44.0 ms (median of the requests)" in done.out
+    assert crosstune("gate", "result", "--max-latency", "50").code == 0
+
+
+def test_a_folder_in_place_of_the_junit_file_is_named(files: Path, crosstune: Crosstune) -> None:
+    (files / "gate.xml").mkdir()
+    done = crosstune(*GATE, "--min", "RR@10>=.1", "--junit", "gate.xml")
+    assert done.code == 2
+    assert "gate.xml: is a folder, and a file is to be written" in done.err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -89,6 +117,8 @@ def test_what_an_evaluation_holds_can_be_checked_without_judgements(
         (["--margin", ".1", "--min", "RR>=.1"], "give --not-worse-than RUN with it"),
         (["--not-worse-than", "b.trec"], "b.trec: is named twice"),
         (["--min", "RR>=.1", "--qrels", "t.txt"], "share no query"),
+        (["--min", "P>=.5"], "measure P: it lacks cutoff"),
+        (["--min", "RR>=.1", "--depth", "5"], "--depth says how a run is compared"),
         (["--not-worse-than", "none.trec"], "none.trec: no such file"),
     ],
 )

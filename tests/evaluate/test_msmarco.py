@@ -30,7 +30,8 @@ def test_a_small_file_by_hand(tmp_path: Path) -> None:
     assert result.mrr == pytest.approx((1 / 2 + 1 + 0 + 0) / 4)
     assert result.per_query == {1: 0.5, 2: 1.0, 3: 0.0, 4: 0.0}
     assert (result.queries, result.queries_ranked) == (4, 4)
-    assert result.notes == ()
+    (note,) = result.notes
+    assert "qrels.tsv:2: a grade other than 1, which the script does not read" in note
 
 
 LINE = st.tuples(st.integers(1, 4), st.integers(0, 6), st.integers(-2, 14))
@@ -83,6 +84,8 @@ def test_where_the_script_complains_there_is_one_message(tmp_path: Path, run: st
         ("1\t0\t10\t1\n", "1\t10\t0\n", "run.tsv:1: a rank below 1 counts from the end", 0.0),
         ("1\t0\t10\t1\n", "1\t10\t1\n1\t11\t1\n", "run.tsv:2: a rank given twice keeps the later", 0.0),
         ("1\t0\t0\t1\n", "1\t5\t1\n", "the script takes a gap for passage 0", 0.5),
+        ("1\t0\t10\t0\n", "1\t10\t1\n", "qrels.tsv:1: a grade other than 1, which the script does not", 1.0),
+        ("1\t0\t7\t1\n2\t20\t1\n", "2\t1\t1\n", "qrels.tsv:2: fewer than 4 columns; the script takes", 0.5),
     ],
 )
 def test_what_the_script_decides_without_a_word_is_said(

@@ -79,6 +79,31 @@ def test_all_stages_run_are_skipped_again_and_agree_with_the_run_file(recipe: Pa
     report = crosstune("report", "out", cwd=tmp_path)
     assert (report.returncode, report.stdout) == (2, "")
     assert "it is of a published procedure, which has no report" in report.stderr
+    _is_read_as_a_run(tmp_path, total / len(relevant))
+
+
+def _is_read_as_a_run(folder: Path, mrr: float) -> None:
+    """The finished run `out`, whose logits have no ties at the ranks that count."""
+    measured = crosstune("evaluate", "out", "-m", "RR@10", "--json", cwd=folder)
+    assert measured.returncode == 0, measured.stderr
+    values = json.loads(measured.stdout)
+    assert values["splits"]["dev"]["tuned"]["RR@10"] == pytest.approx(mrr)
+    assert "measured by trec_eval's rules" in measured.stderr
+    gate = crosstune("gate", "out", "--min", f"RR@10>={mrr - 0.001}", "--max-latency", "60000", cwd=folder)
+    assert gate.returncode == 0, gate.stderr
+    first = _trec_run(folder / "msmarco/run.bm25.dev.tsv", folder / "bm25.trec")
+    compared = crosstune("compare", first, "out", "-m", "RR@10", cwd=folder)
+    assert compared.returncode == 0, compared.stderr
+    planned = crosstune(
+        "plan", "out", "--budget-ms", "60000", "--first-stage", first, "-m", "RR@10", cwd=folder
+    )
+    assert planned.returncode == 0, planned.stderr
+
+
+def _trec_run(path: Path, out: Path) -> Path:
+    rows = [line.split("\t") for line in _lines(path)]
+    out.write_text("".join(f"{qid} Q0 {pid} {rank} {-int(rank)} bm25\n" for qid, pid, rank in rows))
+    return out
 
 
 def _lines(path: Path) -> list[str]:

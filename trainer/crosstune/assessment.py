@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from crosstune.errors import InputError
-from crosstune.evaluate.assess import DEPTHS, MEASURES, Question, assess, notes, relevant_from
+from crosstune.evaluate.assess import DEPTHS, FIRST_STAGE, MEASURES, Question, assess, notes, relevant_from
 from crosstune.evaluate.breakdown import Part, by_field, by_length, by_positives, read_query_rows
 from crosstune.evaluate.folder import check_writable, write_evaluation
-from crosstune.evaluate.measures import check_measures
+from crosstune.evaluate.measures import check_measures, in_order
 from crosstune.progress import say
 from crosstune.records import Qrels
+from crosstune.rerankers.rerank import with_rest
 from crosstune.sources import Source, open_qrels, open_source
 
 
@@ -39,7 +40,7 @@ def evaluate_run(request: Request) -> dict[str, Any]:
     measures = chosen_measures(request.measures, request.relevant_from)
     if request.out is not None:
         check_writable(request.out)
-    source = open_source(request.target, request.first_stage)
+    source = _completed(open_source(request.target, request.first_stage))
     qrels = open_qrels(source, request.qrels)
     say(f"{source.name}: {', '.join(source.systems)} over {len(qrels)} judged queries")
     question = Question(
@@ -54,6 +55,21 @@ def evaluate_run(request: Request) -> dict[str, Any]:
     if request.out is not None:
         write_evaluation(request.out, metrics, assessment.values, qrels, source.run)
     return metrics
+
+
+def _completed(source: Source) -> Source:
+    """A run of fewer candidates than the first stage's has the others beneath, in the first stage's order."""
+    candidates = {q: scores for q, scores in source.systems.get(FIRST_STAGE, {}).items() if q in source.run}
+    left = [len(scores.keys() - source.run[q].keys()) for q, scores in candidates.items()]
+    if not any(left) or any(source.run[q].keys() - scores.keys() for q, scores in candidates.items()):
+        return source
+    run = source.run | with_rest(candidates, source.run, in_order)
+    said = (
+        f"{source.name}: {sum(left)} candidates of the first stage are not in it (of {sum(map(bool, left))} "
+        "queries); they stand beneath the others, in the first stage's order"
+    )
+    systems = {**source.systems, list(source.systems)[-1]: run}
+    return replace(source, run=run, systems=systems, notes=(*source.notes, said))
 
 
 def chosen_measures(names: Sequence[str], grade: int | None) -> list[str]:

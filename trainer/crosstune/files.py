@@ -22,7 +22,10 @@ _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 @contextmanager
 def staged_file(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; renames it to `path` when the block ends well."""
+    """Yields a temporary path beside `path`; renames it to `path` when the block ends well. Raises
+    `InputError` where `path` is a folder."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, and a file is to be written; name a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from crosstune.evaluate.folder import EvaluationFolder
 from crosstune.evaluate.ids import check_shared
 from crosstune.files import read_json
 from crosstune.label_sources import warn_generated
+from crosstune.recipe import MsMarcoRecipe, ProcedureRecipe, load_recipe
 from crosstune.records import Qrels, Run
-from crosstune.run import STAGES, RunFolder
+from crosstune.run import STAGES, RunFolder, StageName
 from crosstune.trec import read_qrels, read_run_file
 
 SPLIT = "test"
+TUNED = "tuned"
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,9 @@ def open_source(argument: str, first_stage: Path | None = None) -> Source:
     if path.is_dir():
         folder = RunFolder(path)
         if (path / ".stages").is_dir():
+            recipe = load_recipe(str(folder.recipe)) if folder.recipe.is_file() else None
+            if isinstance(recipe, ProcedureRecipe):
+                return _procedure(folder, recipe, first_stage)
             return _run_folder(folder, first_stage)
         return _evaluation(EvaluationFolder(path), first_stage)
     file = read_run_file(path)
@@ -96,7 +101,7 @@ def _first_stage(path: Path | None) -> tuple[dict[str, Run], tuple[str, ...]]:
 def _run_folder(folder: RunFolder, first_stage: Path | None) -> Source:
     if first_stage is not None:
         raise InputError(f"{folder.root}: a run folder has its own first stage; leave --first-stage out")
-    _check_ended(folder)
+    _check_ended(folder, STAGES[: STAGES.index("evaluate") + 1])
     metrics = read_json(folder.metrics)
     recommended = metrics["recommended"]
     names = [name for name in metrics["splits"][SPLIT] if name not in (FIRST_STAGE, CEILING)]
@@ -122,9 +127,40 @@ def _run_folder(folder: RunFolder, first_stage: Path | None) -> Source:
     )
 
 
-def _check_ended(folder: RunFolder) -> None:
+def _procedure(folder: RunFolder, recipe: ProcedureRecipe, first_stage: Path | None) -> Source:
+    """What a published procedure ranked, of the split whose figure it is held to."""
+    _check_ended(folder, ("collection", "train", "evaluate"))
+    metrics = read_json(folder.metrics)
+    split = list(metrics["splits"])[-1]
+    file = read_run_file(folder.scores(split, TUNED))
+    candidates, notes = _first_stage(first_stage)
+    said = (
+        "measured by trec_eval's rules (equal scores by document id), which the published figure in "
+        f"{folder.metrics} is not"
+    )
+    return Source(
+        str(folder.root),
+        file.run,
+        {**candidates, TUNED: file.run},
+        split=split,
+        qrels=_procedure_qrels(folder, recipe),
+        metrics=metrics,
+        export=folder.export,
+        notes=(*notes, *file.notes, said),
+    )
+
+
+def _procedure_qrels(folder: RunFolder, recipe: ProcedureRecipe) -> Path | None:
+    """MS MARCO's; TREC-CAR's lie in several files of other names."""
+    if not isinstance(recipe, MsMarcoRecipe):
+        return None
+    made = folder.stage("collection") / "qrels.dev.tsv"
+    return made if made.is_file() else Path(recipe.data.folder).expanduser() / recipe.data.qrels
+
+
+def _check_ended(folder: RunFolder, stages: Sequence[StageName]) -> None:
     """Raises `InputError` for a run that was stopped before its evaluation ended, with its stage."""
-    for name in STAGES[: STAGES.index("evaluate") + 1]:
+    for name in stages:
         stamp = read_json(folder.stamp(name)) if folder.stamp(name).is_file() else {}
         if stamp.get("state") != "done" or not folder.stage(name).is_dir():
             raise InputError(

@@ -16,6 +16,8 @@ from crosstune.errors import InputError
 from crosstune.files import read_lines, staged_file
 from crosstune.records import Qrels, Run, ranking
 
+LARGEST_GRADE = 2**31 - 1
+
 
 def write_run(path: Path, run: Run, tag: str) -> None:
     """Writes `qid Q0 docno rank score tag`, best first; scores keep their full fp32 value."""
@@ -96,8 +98,10 @@ def parse_line(path: Path, number: int, columns: list[str]) -> tuple[str, str, s
     """`(query id, document id, rank column, score)` of a line. Raises `InputError` with file and line for
     another number of columns and a score that is not a finite number."""
     if len(columns) != 6:
+        hint = "; an MS MARCO run (qid, pid, rank) is read with --msmarco" if len(columns) == 3 else ""
         raise InputError(
             f"{path}:{number}: found {len(columns)} columns, a TREC run has 6: qid Q0 docno rank score tag"
+            + hint
         )
     query_id, _, doc_id, rank, text, _ = columns
     try:
@@ -105,7 +109,9 @@ def parse_line(path: Path, number: int, columns: list[str]) -> tuple[str, str, s
     except ValueError:
         score = math.nan
     if not math.isfinite(score):
-        raise InputError(f"{path}:{number}: score {text!r} is not a finite number")
+        raise InputError(
+            f"{path}:{number}: score {text!r} is not a finite number; leave the line out, or mend its writer"
+        )
     return query_id, doc_id, rank, score
 
 
@@ -113,7 +119,9 @@ def add_line(run: Run, path: Path, number: int, query_id: str, doc_id: str, scor
     """Adds what line `number` of `path` says. Raises `InputError` for a document that `run` already has."""
     scores = run.setdefault(query_id, {})
     if doc_id in scores:
-        raise InputError(f"{path}:{number}: document {doc_id!r} is listed twice for query {query_id!r}")
+        raise InputError(
+            f"{path}:{number}: document {doc_id!r} is listed twice for query {query_id!r}; keep one line"
+        )
     scores[doc_id] = score
 
 
@@ -165,6 +173,8 @@ def read_qrels(path: Path) -> Qrels:
             grade = int(text)
         except ValueError:
             raise InputError(f"{path}:{number}: grade {text!r} is not an integer") from None
+        if abs(grade) > LARGEST_GRADE:
+            raise InputError(f"{path}:{number}: grade {text}; at most {LARGEST_GRADE:,} was expected")
         if qrels.setdefault(query_id, {}).setdefault(doc_id, grade) != grade:
             raise InputError(
                 f"{path}:{number}: query {query_id!r} and document {doc_id!r} are judged twice, "

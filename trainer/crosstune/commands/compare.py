@@ -11,6 +11,7 @@ import typer
 
 from crosstune.commands.options import (
     RUN_HELP,
+    DepthOption,
     JsonOption,
     MeasureOption,
     Missing,
@@ -34,9 +35,7 @@ def compare(
     measure: MeasureOption = None,
     relevant_from: RelevantOption = None,
     missing: MissingOption = Missing.refuse,
-    depth: Annotated[
-        int | None, typer.Option(min=1, help="Compare the best documents of each run alone, this many.")
-    ] = None,
+    depth: DepthOption = None,
     queries: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="queries.jsonl: show the words of the queries that changed."),

@@ -11,6 +11,7 @@ import typer
 
 from crosstune.commands.options import (
     RUN_HELP,
+    DepthOption,
     JsonOption,
     MeasureOption,
     Missing,
@@ -46,9 +47,10 @@ def gate(
         ),
     ] = None,
     missing: MissingOption = Missing.refuse,
+    depth: DepthOption = None,
     max_latency: Annotated[
         float | None,
-        typer.Option(metavar="MS", help="Of reranking one query, as the run folder measured it."),
+        typer.Option(metavar="MS", help="Of reranking one query, as the folder measured it."),
     ] = None,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML there.")] = None,
     seed: SeedOption = 13,
@@ -64,8 +66,8 @@ def gate(
     try:
         minima = tuple(work.parse_minimum(text) for text in minimum or ())
         request = work.GateRequest(
-            run, qrels, minima, not_worse_than, tuple(measure or ()), margin, missing.value, max_latency,
-            seed, resamples,
+            run, qrels, minima, not_worse_than, tuple(measure or ()), margin, missing.value, depth,
+            max_latency, seed, resamples,
         )  # fmt: skip
         result = work.gate(request)
     except InputError as error:

@@ -27,6 +27,9 @@ AllowWorseOption = Annotated[
     ),
 ]
 
+DepthOption = Annotated[
+    int | None, typer.Option(min=1, help="Compare the best documents of each run alone, this many.")
+]
 QrelsOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Judgements: TREC's 4 columns or BEIR's 3. A run folder has its own."),

@@ -12,6 +12,7 @@ from crosstune.evaluate.measures import (
     at_depth,
     ceiling,
     check_runs,
+    is_sum,
     mean,
     parse,
     per_query,
@@ -126,7 +127,10 @@ def _judged(run: Run, qrels: Qrels) -> Run:
 def _intervals(values: Mapping[str, PerQuery], question: Question) -> dict[str, dict[str, list[float]]]:
     return {
         name: {
-            m: list(interval(list(by_query.values()), question.seed, question.resamples))
+            m: [
+                bound * (len(by_query) if is_sum(m) else 1)
+                for bound in interval(list(by_query.values()), question.seed, question.resamples)
+            ]
             for m, by_query in measured.items()
         }
         for name, measured in values.items()

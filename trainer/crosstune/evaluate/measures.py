@@ -12,6 +12,8 @@ from crosstune.records import Qrels, Run, ranking
 if TYPE_CHECKING:
     from ir_measures import Measure
 
+DEEPEST = 1_000_000
+"""Ranks that a cutoff may name: beyond what any run lists, and within what the C code behind can hold."""
 NOWHERE = "crosstune:no-such-document"
 
 PerQuery = dict[str, dict[str, float]]
@@ -40,6 +42,7 @@ def check_measures(names: Sequence[str]) -> None:
             measure = parse(name)
         except ValueError as error:
             raise InputError(str(error)) from None
+        _check_parameters(name, measure)
         if name in names[:place]:
             raise InputError(f"measure {name} is given twice")
         if not any(p.is_available() and p.supports(measure) for p in ir_measures.DefaultPipeline.providers):
@@ -49,6 +52,20 @@ def check_measures(names: Sequence[str]) -> None:
             )
 
 
+def _check_parameters(name: str, measure: Measure) -> None:
+    """ir_measures asserts them when it computes, and the C code behind it aborts at a cutoff of 0."""
+    try:
+        measure.validate_params()
+    except AssertionError as error:
+        wrong = str(error).removeprefix("invalid param ").partition("=")[0]
+        given = measure.params.get(wrong)
+        found = f"it lacks {wrong}" if given is None else f"{wrong} cannot be {given!r}"
+        raise InputError(f"measure {name}: {found}; for example P@10, or SDCG(max_rel=3)@10") from None
+    depth = measure.params.get("cutoff", 1)
+    if not 1 <= depth <= DEEPEST:
+        raise InputError(f"measure {name}: its cutoff is {depth}; 1 to {DEEPEST:,} was expected")
+
+
 def cutoff(name: str) -> float:
     """How deep a measure reads: its cutoff, or infinity."""
     return float(parse(name).params.get("cutoff", "inf"))
@@ -56,10 +73,13 @@ def cutoff(name: str) -> float:
 
 def total(name: str, by_query: Mapping[str, float]) -> float:
     """A measure over all queries, as trec_eval sums it up: the mean, or for counts (NumRet) the sum."""
+    return sum(by_query.values()) if is_sum(name) else mean(by_query)
+
+
+def is_sum(name: str) -> bool:
     import ir_measures
 
-    is_sum = isinstance(parse(name).aggregator(), ir_measures.measures.base.SumAgg)
-    return sum(by_query.values()) if is_sum else mean(by_query)
+    return isinstance(parse(name).aggregator(), ir_measures.measures.base.SumAgg)
 
 
 def per_query(qrels: Qrels, run: Run, measures: Sequence[str]) -> PerQuery:
@@ -143,6 +163,6 @@ def check_runs(qrels: Qrels, runs: Mapping[str, Run]) -> None:
             foreign = run.get(query_id, {}).keys() - scores.keys()
             if missing or foreign:
                 raise InputError(
-                    f"the {name} run must score exactly the first stage's candidates; for query "
+                    f"the run ({name}) must score exactly the first stage's candidates; for query "
                     f"{query_id!r} {len(missing)} are missing and {len(foreign)} are not among them"
                 )

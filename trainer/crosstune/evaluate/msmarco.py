@@ -39,8 +39,9 @@ def ms_marco_eval(qrels_path: Path, run_path: Path) -> MsMarcoResult:
     run counts 0. Raises `InputError` where the script complains: a column that is no integer, a rank above
     1000, a passage at two ranks of one query, a run without any query of the qrels.
     """
-    relevant = _relevant(qrels_path)
+    relevant, graded = _relevant(qrels_path)
     ranked, notes = _ranked(run_path)
+    notes[:0] = graded
     if not relevant.keys() & ranked.keys():
         raise InputError(
             f"{run_path}: no query of it is in {qrels_path}; are these the judgements of another split?"
@@ -56,12 +57,30 @@ def ms_marco_eval(qrels_path: Path, run_path: Path) -> MsMarcoResult:
     return MsMarcoResult(mrr, len(relevant), len(ranked), values, tuple(notes))
 
 
-def _relevant(path: Path) -> dict[int, set[int]]:
+def _relevant(path: Path) -> tuple[dict[int, set[int]], list[str]]:
     relevant: dict[int, set[int]] = {}
+    other: list[int] = []
+    short: list[int] = []
     for number, line in read_lines(path):
         query_id, pid = _integers(path, number, line, (0, 2), "qid, 0, pid and 1")
         relevant.setdefault(query_id, set()).add(pid)
-    return relevant
+        columns = line.split("\t")
+        if len(columns) < 4:
+            short.append(number)
+        elif columns[3].strip() != "1":
+            other.append(number)
+    notes = []
+    if other:
+        notes.append(
+            f"{path}:{other[0]}: a grade other than 1, which the script does not read: the passage counts as "
+            f"relevant ({len(other)} lines)"
+        )
+    if short:
+        notes.append(
+            f"{path}:{short[0]}: fewer than 4 columns; the script takes the third, whatever it is, for the "
+            f"passage ({len(short)} lines)"
+        )
+    return relevant, notes
 
 
 def _ranked(path: Path) -> tuple[dict[int, list[int]], list[str]]:

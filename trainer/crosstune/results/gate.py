@@ -30,7 +30,7 @@ class Minimum:
 @dataclass(frozen=True)
 class GateRequest:
     """The words of the command line. `measures`: those on which the run must not be worse; `margin`: how much
-    worse it may be, None for what chance explains; `max_latency` in milliseconds."""
+    worse it may be, None for what chance explains; `depth`: of both; `max_latency`: milliseconds."""
 
     run: str
     qrels: Path | None
@@ -39,6 +39,7 @@ class GateRequest:
     measures: tuple[str, ...]
     margin: float | None
     missing: Missing
+    depth: int | None
     max_latency: float | None
     seed: int
     resamples: int
@@ -100,8 +101,13 @@ def gate(request: GateRequest) -> GateResult:
 def _check_request(request: GateRequest) -> None:
     if not request.minima and request.not_worse_than is None and request.max_latency is None:
         raise InputError("nothing to check: give --min, --not-worse-than or --max-latency")
-    if request.not_worse_than is None and (request.margin is not None or request.measures):
-        name = "--measure" if request.measures else "--margin"
+    of_comparison = {
+        "--measure": request.measures or None,
+        "--margin": request.margin,
+        "--depth": request.depth,
+    }
+    name = next((name for name, value in of_comparison.items() if value is not None), None)
+    if request.not_worse_than is None and name is not None:
         raise InputError(f"{name} says how a run is compared: give --not-worse-than RUN with it")
     for name, value in (("--margin", request.margin), ("--max-latency", request.max_latency)):
         if value is not None and not (math.isfinite(value) and value > 0):
@@ -133,7 +139,8 @@ def _measured(
 def _stored(source: Source, measures: Sequence[str]) -> tuple[dict[str, float], list[str]]:
     """The values and notes that an evaluation's folder holds. Raises `InputError` for one that it lacks."""
     assert source.metrics is not None
-    computed = next(iter(source.metrics["splits"].values()))[_system(source)]
+    splits = source.metrics["splits"]
+    computed = splits.get(source.split, next(iter(splits.values())))[_system(source)]
     missing = [measure for measure in measures if measure not in computed]
     if missing:
         raise InputError(
@@ -152,7 +159,7 @@ def _minimum(minimum: Minimum, value: float) -> Check:
 
 def _not_worse(request: GateRequest, other: str) -> tuple[list[Check], tuple[str, ...]]:
     measures = request.measures or tuple(dict.fromkeys(m.measure for m in request.minima)) or (HEADLINE,)
-    opened = open_runs([other, request.run], request.qrels, measures, request.missing, None)
+    opened = open_runs([other, request.run], request.qrels, measures, request.missing, request.depth)
     first, run = opened.runs
     values = {name: per_query(opened.qrels, opened.runs[name], measures) for name in (first, run)}
     tested = against(first, values, request.seed, request.resamples)[run]
@@ -173,14 +180,19 @@ def _compared(measure: str, other: str, tested: Tested, margin: float | None) ->
 
 def _latency(source: Source, limit: float) -> Check:
     system = _system(source)
-    measured = (source.metrics or {}).get("milliseconds_per_query", {})
-    if system not in measured:
+    metrics = source.metrics or {}
+    measured = metrics.get("milliseconds_per_query", {})
+    asked = metrics.get("rerankers", {}).get(system, {}).get("p50_ms")
+    if system not in measured and asked is None:
         raise InputError(
-            f"{source.name}: no latency was measured for it, only a recipe's evaluation does that; "
-            "name its run folder, or leave --max-latency out"
+            f"{source.name}: no latency was measured for it; a recipe's evaluation does that, and crosstune "
+            "evaluate --endpoint or --reranker with --out: name such a folder, or leave --max-latency out"
         )
-    value = float(measured[system])
-    return Check(f"reranking at most {limit:g} ms a query", value <= limit, f"{value:.1f} ms (median)")
+    if system in measured:
+        value, of = float(measured[system]), "median of the queries"
+    else:
+        value, of = float(asked), "median of the requests"
+    return Check(f"reranking at most {limit:g} ms a query", value <= limit, f"{value:.1f} ms ({of})")
 
 
 def _system(source: Source) -> str:
