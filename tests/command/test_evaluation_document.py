@@ -22,7 +22,18 @@ TREC = {"trec_eval recip_rank": "recip_rank", "trec_eval ndcg_cut_10": "ndcg_cut
 OURS = {f"crosstune {name}": f"run {name}" for name in ("RR", "RR@10", "nDCG@10")}
 MS_MARCO = "MS MARCO MRR@10"
 
+RECIPE = Path(__file__).parents[2] / "recipes" / "quickstart.yaml"
+
 Row = dict[str, str]
+
+
+def test_what_it_prints_of_the_quickstart_is_of_the_recipe_as_it_is() -> None:
+    (queries,) = re.findall(r"test_queries: (\d+)", RECIPE.read_text())
+    assert re.findall(r"^    (\d+) judged queries", TEXT, flags=re.MULTILINE) == [queries] * 2
+    (readme,) = re.findall(
+        r"gain over the first stage: (\S+) nDCG@10", (RECIPE.parents[1] / "README.md").read_text()
+    )
+    assert readme in re.findall(r"^    nDCG@10 +(\S+) ", TEXT, flags=re.MULTILINE)
 
 
 @pytest.fixture
