@@ -153,8 +153,26 @@ def test_debug_shows_the_traceback(recipe: Path) -> None:
 def test_no_space_on_the_disk(small_disk: Path, recipe: Path, crosstune: Crosstune) -> None:
     done = crosstune("run", recipe, f"run_dir={small_disk / 'run'}")
     assert done.code == 2
-    assert "No space left on device" in done.err
+    assert f"error: {small_disk / 'run'}" in done.err
+    assert "No space left on device; free some there" in done.err
     assert not (small_disk / "run" / "train").exists()
+
+
+def test_no_space_for_the_index_names_the_cache(
+    small_disk: Path, recipe: Path, crosstune: Crosstune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROSSTUNE_CACHE", str(small_disk))
+    with (small_disk / "ballast").open("wb", buffering=0) as ballast:
+        ballast.write(b"x" * (300 - 12) * 1024)
+    done = crosstune("retrieve", recipe)
+    assert done.code == 2
+    assert (
+        f"error: {small_disk}/bm25: No space left on device; free some there, or let CROSSTUNE_CACHE"
+        in done.err
+    )
+    (small_disk / "ballast").unlink()
+    assert not list((small_disk / "bm25").iterdir())
+    assert crosstune("retrieve", recipe).code == 0
 
 
 def test_a_run_folder_that_cannot_be_written(small_disk: Path, recipe: Path, crosstune: Crosstune) -> None:

@@ -12,6 +12,9 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from crosstune.errors import InputError
+from crosstune.full_disk import is_full_disk
+
 
 def cache_folder(name: str) -> Path:
     """`name` below `CROSSTUNE_CACHE`, or below `crosstune` in the user's cache folder."""
@@ -24,7 +27,8 @@ def cache_folder(name: str) -> Path:
 
 def cached_folder(name: str, key: str, build: Callable[[Path], None]) -> Path:
     """The folder of `key`, which `build` fills if it is not there. Safe with several processes at once:
-    each builds in a folder of its own and the first to rename it wins."""
+    each builds in a folder of its own and the first to rename it wins. Raises `InputError` when the disk is
+    full."""
     folder = cache_folder(name) / key
     if not folder.is_dir():
         temporary = Path(tempfile.mkdtemp(prefix=f".{key[:16]}.", dir=folder.parent))
@@ -32,6 +36,11 @@ def cached_folder(name: str, key: str, build: Callable[[Path], None]) -> Path:
             build(temporary)
             temporary.rename(folder)
         except OSError as error:
+            if is_full_disk(error):
+                raise InputError(
+                    f"{folder.parent}: {os.strerror(errno.ENOSPC)}; free some there, or let CROSSTUNE_CACHE "
+                    "name a folder with more room"
+                ) from error
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
         finally:

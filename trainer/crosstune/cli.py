@@ -34,6 +34,7 @@ from crosstune.commands import (
     synthesize,
 )
 from crosstune.errors import CheckFailed, CrosstuneError, InputError, MissingExtra
+from crosstune.full_disk import is_full_disk
 from crosstune.processes import JOINT_STAGES, is_first, is_first_to_fail, is_lost_process
 from crosstune.progress import say, tell
 
@@ -138,7 +139,8 @@ def _guarded(words: list[str], debug: bool) -> int:  # noqa: PLR0911
         return _report(MissingExtra(f"this command (module {error.name})", "train"), 2, debug)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _report(InputError(f"{where}{error.strerror or error}"), 2, debug)
+        advice = "; free some there, or have it written elsewhere" if is_full_disk(error) else ""
+        return _report(InputError(f"{where}{error.strerror or error}{advice}"), 2, debug)
     except Exception as error:
         if is_lost_process(error):
             return _report(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from crosstune.errors import InputError, MissingExtra
+from crosstune.full_disk import full_disk_named
 
 COMPRESSED = (".gz", ".zst")
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -29,10 +30,11 @@ def staged_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
+        with full_disk_named(path):
+            yield temporary
+            with temporary.open("rb") as handle:
+                os.fsync(handle.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -47,8 +49,9 @@ def staged_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary)
     temporary.mkdir()
     try:
-        yield temporary
-        replace_folder(temporary, path)
+        with full_disk_named(path):
+            yield temporary
+            replace_folder(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -75,7 +78,7 @@ def write_json(path: Path, value: object) -> None:
 def write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> None:
     with staged_file(path) as temporary, temporary.open("w", encoding="utf-8") as handle:
         for row in rows:
-            handle.write(json.dumps(row, ensure_ascii=False) + "\n")
+            handle.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def open_binary(path: Path) -> IO[bytes]:
