@@ -122,6 +122,31 @@ def test_a_missing_folder_and_missing_qrels_are_named(tmp_path: Path) -> None:
         read_collection(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "others", "message"),
+    [
+        (
+            "validation.tsv",
+            ["train"],
+            r"qrels/validation\.tsv: .*train\.tsv, dev\.tsv, test\.tsv; rename it to dev\.tsv",
+        ),
+        ("eval.tsv.gz", ["train"], r"qrels/eval\.tsv\.gz: .*; rename it to test\.tsv\.gz"),
+        ("validation.tsv", ["train", "dev"], r"qrels/validation\.tsv: .*; move it out of the folder"),
+        ("all.tsv", ["train"], r"qrels/all\.tsv: .*; move it out of the folder"),
+    ],
+)
+def test_judgements_under_another_name_are_not_left_out(
+    tmp_path: Path, name: str, others: list[str], message: str
+) -> None:
+    folder = _write(tmp_path / "c", **dict.fromkeys(others, QRELS))
+    for ignored in ("._dev.tsv", "README.md"):
+        (folder / "qrels" / ignored).touch()
+    assert list(read_collection(folder).qrels) == others
+    (folder / "qrels" / name).write_text(QRELS)
+    with pytest.raises(InputError, match=message):
+        read_collection(folder)
+
+
 def test_an_unknown_kind_of_collection_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="give stdlib or beir:PATH"):
         prepare_collection("msmarco", tmp_path)

@@ -10,12 +10,12 @@ from pathlib import Path
 from crosstune.data.convert import convert, source_digest
 from crosstune.data.readers import FORMATS, Source, parse_source
 from crosstune.data.readers.beir import read_corpus, read_qrels, read_queries
-from crosstune.data.readers.records import Passage, Query
+from crosstune.data.readers.records import Passage, Query, split_named
 from crosstune.data.schema import COLLECTION_FILE, COLLECTION_VERSION, check_folder
 from crosstune.data.splits import SplitRule
 from crosstune.data.stdlib import StdlibMode, build_stdlib
 from crosstune.errors import InputError
-from crosstune.files import find_file, sha256_folder
+from crosstune.files import COMPRESSED, find_file, sha256_folder
 from crosstune.label_sources import HUMAN, count_sources, folder_sources
 from crosstune.records import SPLITS, Collection, Qrels, Split
 
@@ -65,7 +65,8 @@ def read_collection(folder: Path, *, judged: bool = True) -> Collection:
     A passage is title and text joined by a space. What cannot be used but does no harm (judgements of
     unknown ids, queries without positives, empty texts) is counted in `counts`, and so are the queries and
     judgements that no person made. Raises `InputError` for the rest: a missing file (queries and qrels may
-    be missing when not `judged`), invalid JSON or UTF-8, a duplicate id, a grade that is no integer.
+    be missing when not `judged`), judgements in a file that is named after no split, invalid JSON or UTF-8, a
+    duplicate id, a grade that is no integer.
     """
     if not folder.is_dir():
         raise InputError(
@@ -77,6 +78,7 @@ def read_collection(folder: Path, *, judged: bool = True) -> Collection:
     asked = find_file(folder / "queries.jsonl")
     queries = _texts(read_queries(asked), "query", counts) if judged or asked.exists() else {}
     qrels: dict[Split, Qrels] = {}
+    _check_names(folder / "qrels")
     for split in SPLITS:
         path = find_file(folder / "qrels" / f"{split}.tsv")
         if path.exists():
@@ -85,6 +87,23 @@ def read_collection(folder: Path, *, judged: bool = True) -> Collection:
         raise InputError(f"{folder / 'qrels'}: none of train.tsv, dev.tsv and test.tsv is there")
     counts.update(count_sources(folder_sources(folder), qrels))
     return Collection(folder.name, passages, queries, qrels, dict(counts))
+
+
+def _check_names(folder: Path) -> None:
+    """All commands find a split by one name; judgements under another would be left out without a word."""
+    for path in sorted(folder.glob("*.tsv*")):
+        name = path.name.removesuffix(path.suffix) if path.suffix in COMPRESSED else path.name
+        stem, _, suffix = name.rpartition(".")
+        if suffix != "tsv" or stem in SPLITS or name.startswith("."):
+            continue
+        split = split_named(name)
+        free = split and not find_file(folder / f"{split}.tsv").exists()
+        advice = (
+            f"rename it to {path.name.replace(stem, str(split))}" if free else "move it out of the folder"
+        )
+        raise InputError(
+            f"{path}: judgements are read from {', '.join(f'{split}.tsv' for split in SPLITS)}; {advice}"
+        )
 
 
 def _texts(records: Iterable[Passage | Query], kind: str, counts: Counter[str]) -> dict[str, str]:
