@@ -187,6 +187,107 @@ def test_triples_of_texts(tmp_path: Path, crosstune: Crosstune) -> None:
     assert [[g.query, *g.docs] for g in groups] == [[r["query"], r["positive"], r["negative"]] for r in ROWS]
 
 
+def _triples(rows: list[dict[str, Any]]) -> str:
+    return "".join(f"{row['query']}\t{row['positive']}\t{row['negative']}\n" for row in rows)
+
+
+def test_triples_named_after_splits_keep_them(tmp_path: Path, crosstune: Crosstune) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "triples.train.tsv").write_text(_triples(ROWS[:6]))
+    (folder / "triples.dev.tsv").write_text(_triples(ROWS[6:8]))
+    done = crosstune("convert", "in", "out", "--dev", 0, "--test", 0)
+    assert done.code == 0, done.err
+    assert "splits kept as the input has them" in done.err
+    collection = read_collection(tmp_path / "out")
+    queries = {split: {collection.queries[q] for q in judged} for split, judged in collection.qrels.items()}
+    assert queries == {"train": {r["query"] for r in ROWS[:6]}, "dev": {r["query"] for r in ROWS[6:8]}}
+    (folder / "triples.tsv").write_text(_triples(ROWS[8:]))
+    mixed = crosstune("convert", "in", "again")
+    assert mixed.code == 2
+    assert "in/triples.tsv: belongs to no split, others here are named after theirs" in mixed.err
+
+
+def test_a_header_of_tab_separated_files_is_no_record_and_said(tmp_path: Path, crosstune: Crosstune) -> None:
+    (tmp_path / "triples.tsv").write_text("query\tpositive_passage\tNegative\n" + _triples(ROWS))
+    done = crosstune("convert", "triples.tsv", "out")
+    assert done.code == 0, done.err
+    assert "triples.tsv:1: a header (query, positive_passage, Negative), not read as a record" in done.err
+    assert set(read_collection(tmp_path / "out").queries.values()) == {row["query"] for row in ROWS}
+    (tmp_path / "triples.tsv").write_text("query text\tpositive test\tnegative test\n" + _triples(ROWS))
+    assert " 11 queries" in crosstune("convert", "triples.tsv", "plain").err, "words of a text are a text"
+    folder = msmarco(tmp_path / "in")
+    for name, header in (("collection.tsv", "pid\tpassage\n"), ("queries.train.tsv", "query-id\ttext\n")):
+        (folder / name).write_text(header + (folder / name).read_text())
+    done = crosstune("convert", "in", "out2")
+    assert done.code == 0, done.err
+    assert "collection.tsv:1: a header (pid, passage), not read" in done.err
+    assert "queries.train.tsv:1: a header (query-id, text), not read" in done.err
+    assert set(read_collection(tmp_path / "out2").passages) == {"007", "1", "2"}
+    assert set(read_collection(tmp_path / "out2").queries) == {"01", "02"}
+
+
+def test_candidates_without_a_text_are_counted(tmp_path: Path, crosstune: Crosstune) -> None:
+    _trec_with(JUDGED, a="301 Q0 D2 1 2 x\n301 Q0 X1 2 1 x\n", b="302 Q0 D1 1 2 x\n303 Q0 D1 1 2 x\n")(
+        tmp_path / "in"
+    )
+    done = crosstune("convert", "in", "out", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["met"] == {
+        "candidates that name none of the queries (kept)": 1,
+        "candidates that name none of the passages (kept)": 1,
+    }
+
+
+def test_a_split_of_another_name_is_refused_and_the_advice_works(
+    tmp_path: Path, crosstune: Crosstune
+) -> None:
+    from datasets import Dataset, DatasetDict, load_from_disk
+
+    parts = DatasetDict({"train": Dataset.from_list(ROWS[:8]), "holdout": Dataset.from_list(ROWS[8:])})
+    parts.save_to_disk(tmp_path / "in")
+    done = crosstune("convert", "in", "out")
+    assert done.code == 2
+    assert "in: the split 'holdout' is none of train, dev and test; rename it (data['test'] =" in done.err
+    data = load_from_disk(tmp_path / "in")
+    data["test"] = data.pop("holdout")
+    data.save_to_disk(tmp_path / "renamed")
+    assert crosstune("convert", "renamed", "out").code == 0
+    assert len(read_collection(tmp_path / "out").qrels["test"]) == 2
+
+
+def test_a_column_map_that_does_not_fit_is_answered_in_sentences(
+    tmp_path: Path, crosstune: Crosstune
+) -> None:
+    jsonl(tmp_path / "rows.jsonl", ROWS)
+    wrong = crosstune("convert", "rows.jsonl", "out", "--column", "nope=query")
+    assert wrong.code == 2
+    assert "column map: 'nope' is no role. Roles: query, " in wrong.err
+    wrong = crosstune("convert", "rows.jsonl", "out", "--column", "query=x", "--column", "positive=positive")
+    assert wrong.code == 2
+    assert "no column 'x' (given for query). There are: query, positive, negative" in wrong.err
+
+
+@pytest.mark.parametrize("where", ["out", "scratch"])
+def test_a_full_disk_is_named_and_leaves_nothing(
+    tmp_path: Path,
+    small_disk: Path,
+    crosstune: Crosstune,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    """The database outgrows its memory of 64 MB before it is written; a folder is written from it after."""
+    rows = [{"query": f"{n} {n}", "positive": f"p {n}" + "x" * 9_000} for n in range(9_000)]
+    jsonl(tmp_path / "rows.jsonl", rows[:60] if where == "out" else rows)
+    monkeypatch.setenv("TMPDIR", str(small_disk))
+    out = ("--dry-run",) if where == "scratch" else ()
+    done = crosstune("convert", "rows.jsonl", small_disk / "out", "--dev", 0, "--test", 0, *out)
+    assert done.code == 2
+    assert f"error: {small_disk}/" in done.err
+    assert "No space left on device; free some there, or have it written elsewhere" in done.err
+    assert not list(small_disk.iterdir())
+
+
 def test_trec_car(tmp_path: Path, crosstune: Crosstune) -> None:
     texts = write_treccar(tmp_path / "in")
     for rest in ("train", "train.run", "dev.run"):
@@ -371,7 +472,20 @@ def _msmarco_with(name: str, text: str) -> Callable[[Path], object]:
     return make
 
 
+def _trec_with(qrels: str, **runs: str) -> Callable[[Path], object]:
+    def make(folder: Path) -> None:
+        jsonl(folder / "corpus.jsonl", [{"_id": "D1", "text": "one"}, {"_id": "D2", "text": "two"}])
+        (folder / "topics.tsv").write_text("301\ttwo words\n302\tthree words more\n")
+        (folder / "test.qrels").write_text(qrels)
+        for name, text in runs.items():
+            (folder / f"{name}.run").write_text(text)
+
+    return make
+
+
 ROW = json.dumps(ROWS[0]) + "\n"
+LIST = {"query": "x", "docs": ["a", "b"], "labels": [1, 0]}
+JUDGED = "301 0 D1 1\n"
 
 
 @pytest.mark.parametrize(
@@ -421,6 +535,53 @@ ROW = json.dumps(ROWS[0]) + "\n"
         ),
         (_write("rows.csv", "query,positive\na,b,c\n"), "rows.csv:2: found 3 columns, the header has 2"),
         (_write("rows.parquet", "no parquet"), "rows.parquet: not a whole Parquet file"),
+        (
+            _write("rows.csv", "query_id,query,passage_id,passage,label\n1,red shoe,SKU 12,Shoe,1\n"),
+            "rows.csv:2: passage_id is 'SKU 12'; a string without spaces was expected, such as 'SKU_12'",
+        ),
+        (
+            _write("rows.jsonl", ROW + json.dumps(ROWS[1] | {"query_id": "x\ty"}) + "\n"),
+            "rows.jsonl:2: query_id is 'x\\ty'; a string without spaces was expected, such as 'x_y'",
+        ),
+        (
+            _write("rows.jsonl", json.dumps(LIST | {"doc_ids": ["a", ""]}) + "\n"),
+            "rows.jsonl:1: doc_ids is ''; a string without spaces was expected\n",
+        ),
+        (
+            _write("rows.jsonl", json.dumps(LIST | {"labels": [1e30, 0]}) + "\n"),
+            'rows.jsonl:1: "labels": grade 1000000000000000019884624838656; at most 2,147,483,647 was',
+        ),
+        (
+            _trec_with(JUDGED + "301 0 D2 99999999999999999999999\n"),
+            "test.qrels:2: grade 99999999999999999999999; at most 2,147,483,647 was expected",
+        ),
+        (_beir_with("qrels/train.tsv", "01\t10\t-2147483648\n"), "train.tsv:4: grade -2147483648; at most"),
+        (
+            _trec_with(JUDGED, a="301 Q0 X1 1 2 x\n301 Q0 X2 2 1 x\n"),
+            "in: none of the 2 candidates names one of the passages; check that the ids of all files are of "
+            "one collection, or take the run out of the folder",
+        ),
+        (
+            _trec_with(JUDGED, a="301 Q0 D2 1 2 x\n", b="302 Q0 D2 1 2 x\n301 Q0 D1 1 2 x\n"),
+            "b.run:2: query '301' has candidates in in/a.run already, and scores of two runs are no one "
+            "ranking; keep one",
+        ),
+        (
+            _trec_with(JUDGED, a="301 Q0 D2 1 2 x\n301 Q0 D2 1 2 x\n"),
+            "a.run:2: document 'D2' is listed twice for query '301'; keep",
+        ),
+        (
+            _beir_with("corpus.jsonl", '{"_id": "d", "text": "x", "price": NaN}\n'),
+            'corpus.jsonl:4: "price" holds NaN or an infinite number, which is no JSON; write null',
+        ),
+        (
+            _beir_with("queries.jsonl", '{"_id": "q", "text": "x", "more": {"weight": 1e999}}\n'),
+            'queries.jsonl:3: "more" holds NaN or an infinite number',
+        ),
+        (
+            _beir_with("queries.jsonl", '{"_id": "q", "text": "x", "by": "\\ud83d"}\n'),
+            "queries.jsonl:3: holds half of a surrogate pair",
+        ),
         (_write("README.md", "hello"), "no format was recognised"),
         (_truncated, "the compressed file is cut or damaged from here on"),
         (_truncated_zst, "the compressed file is cut or damaged from here on"),
@@ -501,3 +662,16 @@ def test_a_recipe_takes_what_convert_reads(tmp_path: Path, recipe: Path, crosstu
     jsonl(tmp_path / "rows.jsonl", [FORMS["cohere"](row) for row in ROWS[:9]])
     again = crosstune("retrieve", recipe, spec)
     assert "collection: done" in again.err
+
+
+def test_too_few_queries_for_a_recipe_are_divided_as_it_says(
+    tmp_path: Path, recipe: Path, crosstune: Crosstune
+) -> None:
+    jsonl(tmp_path / "rows.jsonl", [FORMS["cohere"](row) for row in ROWS[:2]])
+    done = crosstune("retrieve", recipe, f"collection=cohere:{tmp_path / 'rows.jsonl'}")
+    assert done.code == 2
+    assert "Divide them by hand: crosstune convert IN OUT --dev SHARE --test SHARE" in done.err
+    assert "collection=beir:OUT" in done.err
+    assert crosstune("convert", "rows.jsonl", "out", "--dev", 0.5, "--test", 0).code == 0
+    done = crosstune("retrieve", recipe, f"collection=beir:{tmp_path / 'out'}")
+    assert done.code == 0, done.err

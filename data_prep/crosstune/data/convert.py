@@ -13,7 +13,7 @@ from typing import Any, Literal
 from crosstune.data.readers import FORMATS, Reader, Source, open_reader, parse_source, with_options
 from crosstune.data.readers.records import show_names
 from crosstune.data.splits import SplitRule, divide
-from crosstune.data.store import Store
+from crosstune.data.store import Store, open_store
 from crosstune.data.writers import write_beir, write_groups
 from crosstune.errors import InputError
 from crosstune.files import sha256_file, sha256_folder, staged_folder
@@ -60,14 +60,11 @@ def convert(
     reader = open_reader(source)
     say(f"format  {reader.format}")
     say(f"reading {show_names(reader.files)}")
-    with _workplace(out) as work:
-        database = work / ".store.sqlite"
-        store = Store(database, keep_rows=target == "groups")
-        try:
-            return _convert(reader, source, store, target, rule or SplitRule(), work if out else None)
-        finally:
-            store.connection.close()
-            database.unlink()
+    with (
+        _workplace(out) as work,
+        open_store(work / ".store.sqlite", keep_rows=target == "groups") as store,
+    ):
+        return _convert(reader, source, store, target, rule or SplitRule(), work if out else None)
 
 
 def _convert(
@@ -135,22 +132,25 @@ def _load(reader: Reader, store: Store) -> None:
 
 
 def _check(source: Source, store: Store) -> None:
-    """Counts judgements of ids that have no text. Raises `InputError` when there is nothing else."""
-    judged = store.number("SELECT count(*) FROM judgements")
-    if not judged:
+    """Counts judgements and candidates of ids that have no text. Raises `InputError` when there is nothing
+    else."""
+    if not store.number("SELECT count(*) FROM judgements"):
         raise InputError(
             f"{source.where}: holds no judgement: nothing says which passages answer which query"
         )
-    for table, column in (("queries", "query"), ("passages", "doc")):
-        unknown = store.number(
-            f"SELECT count(*) FROM judgements WHERE {column} NOT IN (SELECT id FROM {table})"
-        )
-        if unknown == judged:
-            raise InputError(
-                f"{source.where}: none of the {judged} judgements names one of the {table}; check that "
-                "the ids of all files are of one collection"
+    for rows in ("judgements", "candidates"):
+        count = store.number(f"SELECT count(*) FROM {rows}")
+        for table, column in (("queries", "query"), ("passages", "doc")):
+            unknown = store.number(
+                f"SELECT count(*) FROM {rows} WHERE {column} NOT IN (SELECT id FROM {table})"
             )
-        store.counts[f"judgements that name none of the {table} (kept)"] = unknown
+            if count and unknown == count:
+                hint = "" if rows == "judgements" else ", or take the run out of the folder"
+                raise InputError(
+                    f"{source.where}: none of the {count} {rows} names one of the {table}; check that the "
+                    f"ids of all files are of one collection{hint}"
+                )
+            store.counts[f"{rows} that name none of the {table} (kept)"] = unknown
     if not store.number("SELECT count(*) FROM (SELECT 1 FROM judgements WHERE grade > 0 LIMIT 1)"):
         raise InputError(f"{source.where}: no judgement is above 0; nothing is relevant to any query")
 

@@ -15,6 +15,11 @@ from crosstune.progress import progress, say
 
 MOST_QUERIES = 2000
 
+_ELSE = (
+    ". Divide them by hand: crosstune convert IN OUT --dev SHARE --test SHARE (0 puts none there, 0 twice "
+    "all in train); a recipe takes the outcome as collection=beir:OUT"
+)
+
 
 @dataclass(frozen=True)
 class SplitRule:
@@ -64,7 +69,7 @@ def _draw(store: Store, rule: SplitRule) -> dict[str, str]:
     if len(judged) <= sum(wanted.values()):
         raise InputError(
             f"{len(judged)} queries with a positive are too few for {wanted['dev']} of dev and "
-            f"{wanted['test']} of test beside those of train; lower --dev and --test (0 puts all in train)"
+            f"{wanted['test']} of test beside those of train{_ELSE}"
         )
     near = _Neighbours(store, rule.disjoint_positives)
     chosen: dict[str, str] = {}
@@ -95,6 +100,7 @@ def _draw(store: Store, rule: SplitRule) -> dict[str, str]:
                         if rule.disjoint_positives
                         else ")"
                     )
+                    + _ELSE
                 )
     return chosen
 

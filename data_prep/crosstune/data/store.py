@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from crosstune.data.readers.ids import content_id
@@ -25,6 +28,7 @@ CREATE TABLE judgements (
     UNIQUE (query, doc, split)
 );
 CREATE TABLE candidates (query TEXT, doc TEXT, score REAL, UNIQUE (query, doc));
+CREATE TABLE answered (query TEXT PRIMARY KEY, run TEXT);
 CREATE TABLE sources (
     place INTEGER PRIMARY KEY, split TEXT, query TEXT, doc TEXT, source TEXT, generator TEXT
 );
@@ -48,6 +52,7 @@ class Store:
         self.counts: Counter[str] = Counter()
         self.characters: Counter[str] = Counter()
         self._keep_rows = keep_rows
+        self._last_answered = ("", "")
         self._judged = False
 
     def add(self, record: Record) -> None:
@@ -116,8 +121,25 @@ class Store:
 
     def _add_candidate(self, candidate: Candidate) -> None:
         query, doc = candidate.query_id, candidate.doc_id
+        if (query, candidate.run) != self._last_answered:
+            self._of_one_run(candidate)
         if not self._insert("candidates (query, doc, score)", (query, doc, candidate.score)):
-            raise InputError(f"{candidate.at}: document {doc!r} is listed twice for query {query!r}")
+            raise InputError(
+                f"{candidate.at}: document {doc!r} is listed twice for query {query!r}; keep the line that "
+                "counts"
+            )
+
+    def _of_one_run(self, candidate: Candidate) -> None:
+        query, run = self._last_answered = (candidate.query_id, candidate.run)
+        if self._insert("answered (query, run)", (query, run)):
+            return
+        before = self.connection.execute("SELECT run FROM answered WHERE query = ?", (query,)).fetchone()[0]
+        if before != run:
+            raise InputError(
+                f"{candidate.at}: query {query!r} has candidates in {before} already, and scores of two runs "
+                "are no one ranking; keep one of the two here (mining takes others as mine.further, see "
+                "docs/mining.md)"
+            )
 
     def _add_example(self, example: Example) -> None:
         query_id = example.query_id or content_id(example.query)
@@ -207,6 +229,22 @@ class Store:
     def ask(self, sql: str, *values: object) -> Iterator[tuple[str, ...]]:
         """The rows that a query answers with, streamed."""
         return self.connection.execute(sql, values)
+
+
+@contextmanager
+def open_store(path: Path, *, keep_rows: bool) -> Iterator[Store]:
+    """A store in the file `path`, which is gone afterwards. Raises `OSError` with the file when the disk is
+    full."""
+    try:
+        store = Store(path, keep_rows=keep_rows)
+        with closing(store.connection):
+            yield store
+    except sqlite3.OperationalError as error:
+        if "full" not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _scores(example: Example) -> tuple[str | None, str | None]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,28 @@ _OWN = {"_id", "title", "text"}
 def read_corpus(path: Path) -> Iterator[Passage]:
     """Raises `InputError` with file and line for what is no passage, and for an empty file."""
     for at, row in _rows(path):
-        more = {name: value for name, value in row.items() if name not in _OWN} or None
-        yield Passage(row["_id"], row["text"], at, row.get("title") or "", more)
+        yield Passage(row["_id"], row["text"], at, row.get("title") or "", _more(row, _OWN, at))
 
 
 def read_queries(path: Path) -> Iterator[Query]:
     """Raises `InputError` with file and line for what is no query, and for an empty file."""
     for at, row in _rows(path):
-        more = {name: value for name, value in row.items() if name not in {"_id", "text"}} or None
-        yield Query(row["_id"], row["text"], at, more)
+        yield Query(row["_id"], row["text"], at, _more(row, _OWN - {"title"}, at))
+
+
+def _more(row: Mapping[str, Any], own: Set[str], at: str) -> dict[str, Any] | None:
+    """The other fields of a line. Raises `InputError` for a value that JSON in UTF-8 cannot hold: Python
+    reads NaN, Infinity and 1e999 as numbers."""
+    more = {name: value for name, value in row.items() if name not in own}
+    for name, value in more.items():
+        try:
+            check_text(json.dumps({name: value}, ensure_ascii=False, allow_nan=False), at)
+        except ValueError:
+            raise InputError(
+                f'{at}: "{name}" holds NaN or an infinite number, which is no JSON; write null, or leave it '
+                "out"
+            ) from None
+    return more or None
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

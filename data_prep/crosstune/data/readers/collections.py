@@ -43,6 +43,8 @@ _ONE_OF = (
 """Roles that exclude each other. The qrels of MS MARCO and TREC have the same columns and may stand together,
 and so may MS MARCO's queries and TREC's topics."""
 
+_TABLES = ("collection.tsv", "queries.tsv", "topics", "top1000", "id triples")
+
 _TOGETHER = ({"qrels", "trec qrels"}, {"queries.tsv", "topics"})
 
 
@@ -60,7 +62,8 @@ class CollectionFiles:
 
     @property
     def notes(self) -> list[str]:
-        notes = list(self.passed_over)
+        tables = [path for path, role in self.roles.items() if role in _TABLES]
+        notes = [*self.passed_over, *msmarco.header_notes(tables)]
         if "top1000" in self.roles.values():
             notes.append("top1000 files hold no scores: each of their candidates has the score 0")
         return notes

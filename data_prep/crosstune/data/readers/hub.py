@@ -39,7 +39,10 @@ class DataSet:
         for part, rows in self.parts.items():
             split = split_named(part) if len(self.parts) > 1 else None
             if split is None and len(self.parts) > 1:
-                raise InputError(f"{self.name}: the split {part!r} is none of train, dev and test")
+                raise InputError(
+                    f"{self.name}: the split {part!r} is none of train, dev and test; rename it "
+                    f"(data['test'] = data.pop({part!r}), then data.save_to_disk), or leave it out"
+                )
             numbered = ((f"{self.name} {part}: row {n}", row) for n, row in enumerate(rows, start=1))
             yield from examples(numbered, self.schema, self.columns, split, self.unread)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from crosstune.errors import InputError
+from crosstune.trec import LARGEST_GRADE
 
 
 def content_id(text: str) -> str:
@@ -15,19 +16,32 @@ def content_id(text: str) -> str:
 def check_id(value: object, field: str, at: str) -> str:
     """The id as it stands. Raises `InputError` for all but a string without white space."""
     if not isinstance(value, str) or len(value.split()) != 1 or value.strip() != value:
-        raise InputError(f"{at}: {field} is {value!r}; a string without spaces was expected")
+        written = "_".join(str(value).split()) if isinstance(value, str | int) else ""
+        hint = f", such as {written!r}, wherever the id stands" if written else ""
+        raise InputError(f"{at}: {field} is {value!r}; a string without spaces was expected{hint}")
     return value
 
 
 def parse_grade(text: str, at: str) -> int:
-    """A whole number, which may be below 0 (not relevant). Raises `InputError` for anything else."""
+    """A whole number, which may be below 0 (not relevant). Raises `InputError` for anything else, and for one
+    beyond `LARGEST_GRADE`."""
     try:
-        return int(text)
+        grade = int(text)
     except ValueError:
         raise InputError(
             f"{at}: grade {text!r} is not an integer; relevance grades are whole numbers, 0 or less for not "
             "relevant: round or scale the file's grades first"
         ) from None
+    return check_grade(grade, at)
+
+
+def check_grade(grade: int, at: str) -> int:
+    """The grade as it stands. Raises `InputError` beyond `LARGEST_GRADE`, above or below 0."""
+    if abs(grade) > LARGEST_GRADE:
+        raise InputError(
+            f"{at}: grade {grade}; at most {LARGEST_GRADE:,} was expected: scale the file's grades first"
+        )
+    return grade
 
 
 def check_text(text: str, at: str) -> None:

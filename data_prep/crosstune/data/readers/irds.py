@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import inspect
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from crosstune.data.readers.ids import check_id
+from crosstune.data.readers.ids import check_grade, check_id
 from crosstune.data.readers.records import (
     Candidate,
     IdGroup,
@@ -18,6 +17,7 @@ from crosstune.data.readers.records import (
     Passage,
     Query,
     Record,
+    did_you_mean,
     show_names,
     split_named,
 )
@@ -49,11 +49,11 @@ class IrDatasets:
             if data.has_qrels():
                 for row in data.qrels_iter():
                     at = f"{name}: judgement of {row.query_id} {row.doc_id}"
-                    yield Judgement(row.query_id, row.doc_id, int(row.relevance), at, split)
+                    yield Judgement(row.query_id, row.doc_id, check_grade(int(row.relevance), at), at, split)
             if data.has_scoreddocs():
                 for row in data.scoreddocs_iter():
                     at = f"{name}: scored document {row.query_id} {row.doc_id}"
-                    yield Candidate(row.query_id, row.doc_id, float(row.score), at)
+                    yield Candidate(row.query_id, row.doc_id, float(row.score), at, name)
             if data.has_docpairs():
                 for row in data.docpairs_iter():
                     ids = (row.doc_id_a, row.doc_id_b)
@@ -88,10 +88,8 @@ def load(name: str) -> Any:
         return ir_datasets.load(name)
     except KeyError:
         known = list(ir_datasets.registry)
-        near = difflib.get_close_matches(name, known, n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise InputError(
-            f"ir_datasets:{name}: no such id among {len(known)}{hint} "
+            f"ir_datasets:{name}: no such id among {len(known)}{did_you_mean(name, known, 3)} "
             f"They begin with {show_names(sorted({key.split('/')[0] for key in known}), 6)}"
         ) from None
 

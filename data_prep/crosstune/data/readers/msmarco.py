@@ -1,8 +1,10 @@
-"""MS MARCO passage files: tab-separated, no header, no quoting: a quotation mark is a character."""
+"""MS MARCO passage files: tab-separated, no quoting: a quotation mark is a character. They have no header;
+one that another tool wrote, a first line of nothing but names of columns, is no record."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from crosstune.data.readers.ids import check_id, check_text
@@ -10,6 +12,12 @@ from crosstune.data.readers.records import Candidate, Example, IdGroup, Passage,
 from crosstune.errors import InputError
 from crosstune.files import read_lines
 from crosstune.records import Split
+
+_WORD = (
+    r"(anchor|answer|corpus|doc(id|no|ument)?|id|neg(ative)?|passage|pid|pos(itive)?|qid|query|question|text"
+    r"|title|topic)"
+)
+_COLUMN_NAME = re.compile(rf"{_WORD}([ _-]{_WORD})*", re.IGNORECASE)
 
 
 def read_collection_tsv(path: Path) -> Iterator[Passage]:
@@ -32,7 +40,7 @@ def read_top1000(path: Path) -> Iterator[Record]:
     for at, (query_id, doc_id, query, passage) in _columns(path, "qid", "pid", "query", "passage"):
         yield Query(check_id(query_id, "qid", at), query, at)
         yield Passage(check_id(doc_id, "pid", at), passage, at)
-        yield Candidate(query_id, doc_id, 0.0, at)
+        yield Candidate(query_id, doc_id, 0.0, at, str(path))
 
 
 def read_triples(path: Path, split: Split | None) -> Iterator[Example]:
@@ -61,5 +69,19 @@ def _columns(path: Path, *names: str) -> Iterator[tuple[str, list[str]]]:
                 f"({', '.join(names)})"
                 + ("; a tab inside a text must be a space" if len(columns) > len(names) else "")
             )
+        if number == 1 and _is_header(columns):
+            continue
         check_text(line, at)
         yield at, columns
+
+
+def _is_header(columns: Sequence[str]) -> bool:
+    return len(columns) > 1 and all(_COLUMN_NAME.fullmatch(column) for column in columns)
+
+
+def header_notes(paths: Iterable[Path]) -> Iterator[str]:
+    """Says of each file that begins with a header that this line is not read."""
+    for path in paths:
+        columns = next((line for _, line in read_lines(path)), "").split("\t")
+        if _is_header(columns):
+            yield f"{path}:1: a header ({', '.join(columns)}), not read as a record"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from crosstune.errors import InputError
 from crosstune.label_sources import LabelSource
 from crosstune.records import Split
 
@@ -43,12 +45,13 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A document that a first stage returned for a query."""
+    """A document that a first stage returned for a query. `run`: the file or data set that says so."""
 
     query_id: str
     doc_id: str
     score: float
     at: str
+    run: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,29 @@ def split_named(name: str) -> Split | None:
 
     words = re.findall(r"[a-z]+", Path(name).name.lower())
     return next((_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS), None)
+
+
+def named_splits(paths: Sequence[Path]) -> dict[Path, Split | None]:
+    """The split of each file of rows, by its name; None for all of them unless several splits are named.
+
+    Raises `InputError` when several are, and a file is named after none.
+    """
+    named = {path: split_named(path.name) for path in paths}
+    if len(set(named.values()) - {None}) < 2:
+        return dict.fromkeys(paths)
+    unnamed = next((path for path, split in named.items() if split is None), None)
+    if unnamed is not None:
+        raise InputError(
+            f"{unnamed}: belongs to no split, others here are named after theirs; put train, dev or test in "
+            "its name, or convert it alone"
+        )
+    return named
+
+
+def did_you_mean(word: str, known: Iterable[str], most: int = 1) -> str:
+    """What ends a sentence about a name that is not known: the nearest known ones, or a full stop."""
+    near = difflib.get_close_matches(word, list(known), n=most)
+    return f"; did you mean {' or '.join(near)}?" if near else "."
 
 
 def show_names(names: Sequence[str], most: int = 8) -> str:

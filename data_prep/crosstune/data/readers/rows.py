@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from crosstune.data.readers.records import Example, Record, split_named
+from crosstune.data.readers.records import Example, Record, named_splits
 from crosstune.data.readers.schemas import Schema, check_columns, example, map_columns, recognise_schema
 from crosstune.errors import InputError
 from crosstune.files import COMPRESSED, read_jsonl, read_lines
@@ -164,18 +164,8 @@ class RowFiles:
 
     def records(self) -> Iterator[Record]:
         self.unread.clear()
-        named = {path: split_named(path.name) for path in self.paths}
-        kept = len({split for split in named.values() if split}) > 1
-        if kept and None in named.values():
-            unnamed = next(path for path, split in named.items() if split is None)
-            raise InputError(
-                f"{unnamed}: belongs to no split, others here are named after theirs; put train, dev or test "
-                "in its name, or convert it alone"
-            )
-        for path in self.paths:
-            yield from examples(
-                read_rows(path), self.schema, self.columns, named[path] if kept else None, self.unread
-            )
+        for path, split in named_splits(self.paths).items():
+            yield from examples(read_rows(path), self.schema, self.columns, split, self.unread)
 
 
 def open_rows(

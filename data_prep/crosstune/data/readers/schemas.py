@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crosstune.data.readers.ids import check_text
-from crosstune.data.readers.records import Example, show_names
+from crosstune.data.readers.ids import check_id, check_text
+from crosstune.data.readers.records import Example, did_you_mean, show_names
 from crosstune.data.readers.values import grades, optional_scores, strings, text
 from crosstune.errors import InputError
 
@@ -179,6 +178,10 @@ def example(schema: Schema, row: Row, at: str) -> Example:
     made = schema.example(row, at)
     for value in (made.query, *made.docs):
         check_text(value, at)
+    if made.query_id is not None:
+        check_text(check_id(made.query_id, "query_id", at), at)
+    for value in made.doc_ids or ():
+        check_text(check_id(value, "doc_ids" if made.listed else "passage_id", at), at)
     return made
 
 
@@ -189,10 +192,8 @@ def map_columns(row: Row, columns: Mapping[str, str], at: str) -> dict[str, Any]
     """
     for role, column in columns.items():
         if column not in row:
-            near = difflib.get_close_matches(column, list(row), n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
             raise InputError(
-                f"{at}: there is no column {column!r} (given for {role}){hint} "
+                f"{at}: there is no column {column!r} (given for {role}){did_you_mean(column, row)} "
                 f"There are: {show_names(list(row), 20)}"
             )
     return {role: row[column] for role, column in columns.items()}
@@ -202,9 +203,9 @@ def check_columns(columns: Mapping[str, str]) -> None:
     known = (*ROLES, *EXTRA_ROLES)
     for role in columns:
         if role not in known:
-            near = difflib.get_close_matches(role, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise InputError(f"column map: {role!r} is no role{hint} Roles: {', '.join(known)}")
+            raise InputError(
+                f"column map: {role!r} is no role{did_you_mean(role, known)} Roles: {', '.join(known)}"
+            )
     if not recognise_schema([*columns]):
         raise InputError(
             f"column map: {', '.join(columns) or 'nothing'} is not enough; give query and positive (and "

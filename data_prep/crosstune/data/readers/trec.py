@@ -98,4 +98,4 @@ def read_trec_qrels(path: Path, split: Split | None) -> Iterator[Judgement]:
 def read_candidates(path: Path) -> Iterator[Candidate]:
     """The lines of a TREC run."""
     for number, query_id, doc_id, score in read_run_lines(path):
-        yield Candidate(query_id, doc_id, score, f"{path}:{number}")
+        yield Candidate(query_id, doc_id, score, f"{path}:{number}", str(path))

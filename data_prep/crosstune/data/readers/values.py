@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from crosstune.data.readers.ids import parse_grade
+from crosstune.data.readers.ids import check_grade, parse_grade
 from crosstune.errors import InputError
 
 
@@ -46,7 +46,7 @@ def _grade(value: object, at: str) -> int:
     if isinstance(value, str):
         return parse_grade(value, at)
     if isinstance(value, int | float) and math.isfinite(value) and value == int(value):
-        return int(value)
+        return check_grade(int(value), at)
     raise InputError(
         f"{at} holds {value!r}; relevance grades are whole numbers. Scores of a teacher belong in "
         "teacher_scores"
