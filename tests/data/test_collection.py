@@ -131,8 +131,12 @@ def test_a_missing_folder_and_missing_qrels_are_named(tmp_path: Path) -> None:
             r"qrels/validation\.tsv: .*train\.tsv, dev\.tsv, test\.tsv; rename it to dev\.tsv",
         ),
         ("eval.tsv.gz", ["train"], r"qrels/eval\.tsv\.gz: .*; rename it to test\.tsv\.gz"),
-        ("validation.tsv", ["train", "dev"], r"qrels/validation\.tsv: .*; move it out of the folder"),
-        ("all.tsv", ["train"], r"qrels/all\.tsv: .*; move it out of the folder"),
+        (
+            "validation.tsv",
+            ["train", "dev"],
+            r"qrels/validation\.tsv: .*; name it after its split, or move it out",
+        ),
+        ("all.tsv", ["train"], r"qrels/all\.tsv: .*; name it after its split, or move it out"),
     ],
 )
 def test_judgements_under_another_name_are_not_left_out(

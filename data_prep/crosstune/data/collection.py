@@ -97,10 +97,10 @@ def _check_names(folder: Path) -> None:
         if suffix != "tsv" or stem in SPLITS or name.startswith("."):
             continue
         split = split_named(name)
-        free = split and not find_file(folder / f"{split}.tsv").exists()
-        advice = (
-            f"rename it to {path.name.replace(stem, str(split))}" if free else "move it out of the folder"
-        )
+        if split and not find_file(folder / f"{split}.tsv").exists():
+            advice = f"rename it to {split}{path.name.removeprefix(stem)}"
+        else:
+            advice = "name it after its split, or move it out of the folder"
         raise InputError(
             f"{path}: judgements are read from {', '.join(f'{split}.tsv' for split in SPLITS)}; {advice}"
         )
