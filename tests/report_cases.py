@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from crosstune.evaluate.report import Evaluation
 from crosstune.evaluate.significance import compare, verdict
+from crosstune.export import TunedExportSettings, calibrate
 from crosstune.records import Qrels, Run
 
 HOSTILE = "</script><script>window.hit='yes'</script><img/src=x/onerror=window.hit='yes'>"
 ODD = "line\u2028separator\u2029and\x00half\ud800of&amp;a\"pair'"
 
 RUNS = ("first_stage", "base", "tuned", "ceiling")
+
+
+def manifest() -> dict[str, Any]:
+    """Of an export whose logit is calibrated with a threshold, and whose fused score tells nothing."""
+    rng = random.Random(3)
+    qrels: Qrels = {f"d{q}": {f"{q}-{d}": int(d == 0) for d in range(6)} for q in range(80)}
+    logits = {q: {d: rng.gauss(4.0 * grade - 1, 1.5) for d, grade in j.items()} for q, j in qrels.items()}
+    noise = {q: {d: rng.gauss(0, 1) for d in j} for q, j in qrels.items()}
+    # What is last is recommended, and must have the threshold.
+    settings = TunedExportSettings(threshold={"precision": 0.8})  # type: ignore[arg-type]
+    return dict(calibrate({"fused": noise, "logit": logits}, qrels, settings, 1).manifest)
 
 
 def make(
@@ -84,7 +96,8 @@ def small() -> Evaluation:
     queries = {q: f"open the files of {q}" for q in ids}
     queries[HOSTILE] = f"{ODD} {HOSTILE}"
     values = {"first_stage": before, "tuned": after}
-    return make(qrels, {"first_stage": first, "tuned": tuned}, values, queries, passages, ("leaked",))
+    made = make(qrels, {"first_stage": first, "tuned": tuned}, values, queries, passages, ("leaked",))
+    return replace(made, manifest=manifest())
 
 
 def large(queries: int, seed: int = 5) -> Evaluation:

@@ -121,6 +121,10 @@ def test_a_kept_fusion_is_calibrated_too(tmp_path: Path, recipe: Path, crosstune
         map(len, read_run(root / "train" / "dev.tuned.trec").values())
     )
     limit = manifest["threshold"]["fused"]["probability"]
+    report = (root / "evaluate" / "report.html").read_text()
+    for quality in ("before", "after"):
+        assert f"{manifest['calibration']['fused']['dev'][quality]['ece']:.4f}" in report
+    assert f"Threshold for a recall of 0.8: <strong>{limit:.3f}</strong>" in report
     file = tmp_path / "documents.jsonl"
     file.write_text("".join(json.dumps({"text": f"open {n}", "s": float(n * n)}) + "\n" for n in range(1, 9)))
     asked = ("rank", root / "export", "open", "--documents", file, "--first-stage-field", "s", "--json")

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from chromium import chromium, needs_chromium
 from crosstune.evaluate.report import render_report
-from report_cases import HOSTILE, ODD, large, small
+from crosstune.export import UNCALIBRATED
+from report_cases import HOSTILE, ODD, large, manifest, small
 
 pytestmark = needs_chromium
 NAMES = ["gains", "loses", "equal", "lost", "leaked", HOSTILE]
@@ -117,7 +119,41 @@ def test_the_headline_the_leaks_and_the_recipe(page: Page) -> None:
     assert f"model: {HOSTILE}" in page.one("#recipe").text
     assert "21.5 ms a query" in page.one("section[aria-labelledby=cost]").text
     assert "1 of them have no relevant document among the candidates" in page.one("main").text
-    assert len(page.driver.find_elements(By.CSS_SELECTOR, "figure svg")) == 3
+    assert len(page.driver.find_elements(By.CSS_SELECTOR, "figure svg")) == 4
+
+
+def test_the_calibration(page: Page) -> None:
+    section = "section[aria-labelledby=calibration]"
+    found = manifest()
+    curve, limit = found["calibration"]["logit"], found["threshold"]["logit"]
+    assert page.all(f"{section} h3") == ["By the logit"]
+    before, after = (f"{curve['dev'][name]['ece']:.4f}" for name in ("before", "after"))
+    told = page.one(section).text
+    assert f"Chosen: {curve['method']}, on 80 dev queries with 480 candidates, 80 of them relevant" in told
+    assert f"the expected calibration error goes from {before} to {after}." in told
+    assert f"Threshold for a precision of 0.8: {limit['probability']:.3f}, 95 % interval [" in told
+    assert "Not calibrated: the logit with the first stage's score tells no more of relevance" in told
+    tables = f"{section} figure tbody tr"
+    counts = page.run(f"return [...document.querySelectorAll('{tables}')].map(r => r.cells[3].textContent)")
+    assert sum(map(int, counts)) == 480
+    assert page.one(f"{section} figure svg").is_displayed()
+
+
+@pytest.mark.parametrize(
+    ("manifest_", "sentence"),
+    [
+        (None, "There is no export of this evaluation, and the export is what calibrates"),
+        (dict(UNCALIBRATED.manifest), "Not calibrated: no calibration was asked for."),
+        ({"calibration": None, "threshold": None}, "Not calibrated; this export is of an older crosstune"),
+    ],
+)
+def test_without_a_calibration_one_sentence_says_so(
+    manifest_: dict[str, object] | None, sentence: str
+) -> None:
+    text = render_report(replace(small(), manifest=manifest_))
+    section = text.partition('<h2 id="calibration">')[2].partition("</section>")[0]
+    assert section.count("<p") == 1
+    assert sentence in section
 
 
 def test_both_rankings_of_a_query(page: Page) -> None:

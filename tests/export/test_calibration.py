@@ -239,9 +239,10 @@ def test_a_precision_on_unseen_queries_is_what_the_whole_population_has() -> Non
 def test_a_small_dev_is_said_and_a_threshold_of_it_refused(capsys: pytest.CaptureFixture[str]) -> None:
     run, qrels = _dev(queries=12)
     found = calibrate({"logit": run}, qrels, TunedExportSettings(), 1)
-    assert found.manifest == {"calibration": None, "threshold": None}
+    assert (found.manifest["calibration"], found.manifest["threshold"]) == (None, None)
     assert found.page is None
     said = capsys.readouterr().err
+    assert [f"  not calibrated: {reason}" for reason in found.manifest["uncalibrated"]] == [said.rstrip("\n")]
     assert "not calibrated: " in said
     assert "dev queries have a relevant and another candidate, and at least 30 are needed" in said
     wanted = TunedExportSettings(threshold={"recall": 0.9})  # type: ignore[arg-type]
@@ -251,8 +252,9 @@ def test_a_small_dev_is_said_and_a_threshold_of_it_refused(capsys: pytest.Captur
 
 def test_scores_of_noise_are_not_calibrated(capsys: pytest.CaptureFixture[str]) -> None:
     run, qrels = _dev(sharp=0.0)
-    assert calibrate({"logit": run}, qrels, TunedExportSettings(), 1).page is None
-    assert "not calibrated: " in capsys.readouterr().err
+    found = calibrate({"logit": run}, qrels, TunedExportSettings(), 1)
+    assert found.page is None
+    assert f"not calibrated: {found.manifest['uncalibrated'][0]}" in capsys.readouterr().err
     contrary: Run = {
         q: {d: v - 30 * qrels[q].get(d, 0) for d, v in scores.items()} for q, scores in run.items()
     }
@@ -288,6 +290,24 @@ class _Page(HTMLParser):
         self.loads += [v or "" for k, v in attrs if k in ("src", "href") and not (v or "").startswith("#")]
 
 
+def test_the_bins_are_kept_with_the_curve() -> None:
+    run, qrels = _dev()
+    found = calibrate({"logit": run}, qrels, TunedExportSettings(), 1).manifest
+    dev = found["calibration"]["logit"]["dev"]
+    rows = _rows(run, qrels)
+    for name in ("before", "after"):
+        bins = dev["reliability"][name]
+        assert sum(one["pairs"] for one in bins) == len(rows)
+        assert sum(one["relevant"] for one in bins) == sum(relevant for _, relevant in rows)
+        assert [one["mean"] for one in bins] == sorted(one["mean"] for one in bins)
+        for one in bins:
+            assert one["low"] <= one["relevant"] / one["pairs"] <= one["high"]
+    tenths = [min(9, int(10 / (1 + math.exp(-value)))) for value, _ in rows]
+    counts = [tenths.count(tenth) for tenth in range(10) if tenth in tenths]
+    assert [one["pairs"] for one in dev["reliability"]["before"]] == counts
+    assert found["uncalibrated"] == []
+
+
 def test_the_page_shows_every_calibration_and_loads_nothing() -> None:
     run, qrels = _dev()
     wanted = TunedExportSettings(threshold={"recall": 0.9})  # type: ignore[arg-type]
@@ -295,7 +315,7 @@ def test_the_page_shows_every_calibration_and_loads_nothing() -> None:
     assert found.page is not None
     page = _Page()
     page.feed(found.page)
-    assert page.loads == []
+    assert page.loads == ["data:,"]  # no icon is asked for
     assert "script" not in page.tags
     assert (page.tags.count("figure"), page.tags.count("h2")) == (2, 2)
     assert "url(http" not in found.page

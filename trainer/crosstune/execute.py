@@ -83,7 +83,7 @@ def _run_all(
                 say(f"{stage.name}: skipped, up to date")
                 continue
             try:
-                run_stage(folder, stage)
+                _work(pipeline, stage)
             except CheckFailed:
                 if stage.name == "export":  # what was measured tells why
                     _show_result(pipeline, _curve(pipeline), exported=False, as_json=as_json)
@@ -119,7 +119,7 @@ def _run_one(name: str, pipeline: AnyPipeline, *, as_json: bool) -> None:
         take_over(folder, stages)
         for stage in stages:
             if stage.name == name:
-                run_stage(folder, stage) if not is_done(folder, stage) else say(f"{name}: up to date")
+                _work(pipeline, stage) if not is_done(folder, stage) else say(f"{name}: up to date")
                 break
             if not is_done(folder, stage):
                 if stage.name not in ("collection", *(ROUND_1.values() if name == "mine" else ())):
@@ -133,6 +133,14 @@ def _run_one(name: str, pipeline: AnyPipeline, *, as_json: bool) -> None:
         print(json.dumps({"stage": name, "folder": str(folder.root / name)}))
     else:
         say(f"written to {folder.root / name}")
+
+
+def _work(pipeline: AnyPipeline, stage: Stage) -> None:
+    if stage.name == "export" and isinstance(pipeline, Pipeline):
+        from crosstune.run_report import ends_with_report
+
+        stage = ends_with_report(pipeline, stage)
+    run_stage(pipeline.folder, stage)
 
 
 def tune_and_retrieve(path: str, overrides: Sequence[str], *, as_json: bool) -> None:

@@ -7,7 +7,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-NOT_OF_A_STAGE = ("cli.py", "run.py", "execute.py", "unfinished.py", "sources.py", "assessment.py")
+NOT_OF_A_STAGE = (
+    *("cli.py", "run.py", "execute.py", "unfinished.py"),
+    *("sources.py", "assessment.py", "run_report.py"),
+)
 """Modules beside the packages that change no stage's outcome."""
 
 

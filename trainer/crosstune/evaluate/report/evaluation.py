@@ -15,7 +15,8 @@ FIRST_STAGE = "first_stage"
 class Evaluation:
     """`metrics`: as in `metrics.json`; `values` (system -> query id -> headline measure) and `runs` hold at
     least the first stage and the system that the export recommends; `queries` and `passages`: id -> text;
-    `training_log`: the entries of `train_log.jsonl`."""
+    `training_log`: the entries of `train_log.jsonl`; `manifest`: of this evaluation's export, `None` where
+    there is none."""
 
     metrics: Mapping[str, Any]
     split: str
@@ -25,6 +26,7 @@ class Evaluation:
     queries: Mapping[str, str]
     passages: Mapping[str, str]
     training_log: Sequence[Mapping[str, float]]
+    manifest: Mapping[str, Any] | None = None
 
     @property
     def headline(self) -> str:

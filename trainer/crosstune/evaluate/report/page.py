@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crosstune.evaluate.report.browse import BUDGET, FURTHER_RELEVANT, Browser, make_browser, readable
+from crosstune.evaluate.report.calibration import calibrated_parts, without_calibration
 from crosstune.evaluate.report.evaluation import FIRST_STAGE, Evaluation
 from crosstune.evaluate.report.plots import depth_curve, scatter, training_curve
 from crosstune.evaluate.table import NAMES, dev_line
@@ -37,6 +38,8 @@ def render_report(evaluation: Evaluation) -> str:
         **_facts(evaluation),
         **_probe(evaluation),
         **_figures(evaluation),
+        calibrations=calibrated_parts(evaluation.manifest) if evaluation.manifest is not None else [],
+        uncalibrated=without_calibration(evaluation.manifest),
         **_notes(evaluation, browser),
     )
     return readable(page)

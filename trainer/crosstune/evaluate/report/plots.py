@@ -98,6 +98,36 @@ def training_curve(log: Sequence[Mapping[str, float]]) -> str:
     return inline_svg(figure, "training")
 
 
+def reliability_plot(
+    bins: Mapping[str, Sequence[Mapping[str, float]]], threshold: Mapping[str, Any] | None, name: str
+) -> str:
+    """The share of relevant candidates by probability, `before` and `after`, with Wilson's intervals."""
+    figure, axes = new_figure((SIZE[0], 4.6))
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":", label="as often as said")
+    for what, system, label in (("before", "first_stage", "sigmoid"), ("after", "tuned", "calibrated")):
+        colour, marker = STYLES[system]
+        shares = [one["relevant"] / one["pairs"] for one in bins[what]]
+        # Rounding may put an end of Wilson's interval beyond the share itself.
+        below = [max(0.0, share - one["low"]) for share, one in zip(shares, bins[what], strict=True)]
+        above = [max(0.0, one["high"] - share) for share, one in zip(shares, bins[what], strict=True)]
+        axes.errorbar(
+            [one["mean"] for one in bins[what]],
+            shares,
+            yerr=[below, above],
+            color=colour,
+            marker=marker,
+            capsize=3,
+            label=label,
+        )
+    if threshold is not None:
+        colour = STYLES["ceiling"][0]
+        axes.axvline(threshold["probability"], color=colour, linestyle="--", label="threshold")
+        axes.axvspan(threshold["low"], threshold["high"], color=colour, alpha=0.12)
+    axes.set(xlabel="probability", ylabel="share that is relevant", xlim=(0, 1), ylim=(0, 1))
+    figure.legend(loc="outside upper center", ncols=2, fontsize=FONT, frameon=False, labelcolor=INK)
+    return inline_svg(figure, name)
+
+
 def _kind(difference: float) -> tuple[str, str]:
     if abs(difference) <= TIE:
         return EQUAL

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from crosstune.errors import CheckFailed
+from crosstune.evaluate.report.calibration import NAMES
 from crosstune.export.calibration.choose import Chosen, NoUse, choose, folds_of
-from crosstune.export.calibration.page import Shown, render_calibration
+from crosstune.export.calibration.page import render_calibration
 from crosstune.export.calibration.pairs import Floats, Pairs, pairs_of
+from crosstune.export.calibration.quality import reliability
 from crosstune.export.calibration.threshold import LEAST, Threshold, Unreached, find_threshold
 from crosstune.export.settings import ThresholdSettings, TunedExportSettings
 from crosstune.progress import say
@@ -21,18 +23,22 @@ from crosstune.serve.calibration import Kind
 MIN_QUERIES = 30
 """Dev queries with a relevant and another candidate. A share of one half over 30 is known to within .18
 (95 %); over fewer, a probability would say no more than likely or not."""
-NAMES: dict[Kind, str] = {"logit": "logit", "fused": "logit with the first stage's score"}
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """`manifest`: its keys `calibration` and `threshold`; `page`: HTML, `None` where there is none."""
+    """`manifest`: its keys `calibration`, `threshold` and `uncalibrated`; `page`: HTML, `None` where there is
+    none."""
 
     manifest: Mapping[str, Any]
     page: str | None
 
 
-UNCALIBRATED = Calibration({"calibration": None, "threshold": None}, None)
+def _uncalibrated(reasons: Sequence[str]) -> Calibration:
+    return Calibration({"calibration": None, "threshold": None, "uncalibrated": [*reasons]}, None)
+
+
+UNCALIBRATED = _uncalibrated(["no calibration was asked for"])
 
 
 def calibrate(
@@ -48,20 +54,22 @@ def calibrate(
     dev = {kind: pairs_of(run, qrels) for kind, run in runs.items()}
     recommended = [*dev][-1]
     if (found := dev[recommended].telling) < MIN_QUERIES:
-        _without(
+        reason = (
             f"{found} dev queries have a relevant and another candidate, and at least {MIN_QUERIES} are "
-            "needed; judge more dev queries, or let train.verdict_queries and train.dev_depth reach more",
-            wanted,
+            "needed; judge more dev queries, or let train.verdict_queries and train.dev_depth reach more"
         )
-        return UNCALIBRATED
+        _without(reason, wanted)
+        return _uncalibrated([reason])
     fold_of = folds_of(dev[recommended], seed)
     curves: dict[Kind, Chosen] = {}
     thresholds: dict[Kind, Threshold] = {}
+    reasons = []
     for kind, pairs in dev.items():
         chosen = choose(pairs, fold_of)
         must = wanted if kind == recommended else None
         if isinstance(chosen, NoUse):
-            _without(_no_use(kind, chosen), must)
+            reasons.append(_no_use(kind, chosen))
+            _without(reasons[-1], must)
             continue
         curves[kind] = chosen
         _say(kind, chosen, pairs)
@@ -73,7 +81,7 @@ def calibrate(
         else:
             thresholds[kind] = threshold
             _say_threshold(threshold, wanted)
-    return _outcome(dev, curves, thresholds, wanted)
+    return _outcome(dev, curves, thresholds, wanted, reasons)
 
 
 def _final(chosen: Chosen, pairs: Pairs) -> Floats:
@@ -85,19 +93,17 @@ def _outcome(
     curves: Mapping[Kind, Chosen],
     thresholds: Mapping[Kind, Threshold],
     wanted: ThresholdSettings,
+    reasons: Sequence[str],
 ) -> Calibration:
     if not curves:
-        return UNCALIBRATED
+        return _uncalibrated(reasons)
     calibration = {kind: _entry(curves[kind], dev[kind]) if kind in curves else None for kind in NAMES}
     threshold: dict[str, Any] | None = None
     if wanted.named:
         threshold = {"wanted": wanted.model_dump(exclude_none=True)}
         threshold |= {kind: asdict(thresholds[kind]) if kind in thresholds else None for kind in NAMES}
-    shown = [
-        Shown(NAMES[kind], dev[kind], chosen, thresholds.get(kind), wanted.named)
-        for kind, chosen in curves.items()
-    ]
-    return Calibration({"calibration": calibration, "threshold": threshold}, render_calibration(shown))
+    manifest = {"calibration": calibration, "threshold": threshold, "uncalibrated": [*reasons]}
+    return Calibration(manifest, render_calibration(manifest))
 
 
 def _entry(chosen: Chosen, pairs: Pairs) -> dict[str, Any]:
@@ -109,6 +115,10 @@ def _entry(chosen: Chosen, pairs: Pairs) -> dict[str, Any]:
         "log_loss_of_the_share": chosen.base_rate,
         "before": asdict(chosen.before),
         "after": asdict(chosen.after),
+        "reliability": {
+            "before": [asdict(one) for one in reliability(chosen.sigmoids, pairs.relevant)],
+            "after": [asdict(one) for one in reliability(chosen.held_out, pairs.relevant)],
+        },
     }
     return {"method": chosen.method, **asdict(chosen.curve), "dev": dev}  # type: ignore[call-overload]
 

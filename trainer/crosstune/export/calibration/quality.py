@@ -1,4 +1,4 @@
-"""How good probabilities are: log loss, Brier score and expected calibration error."""
+"""How good probabilities are: log loss, Brier score, expected calibration error and reliability."""
 
 from __future__ import annotations
 
@@ -19,6 +19,18 @@ class Quality:
     log_loss: float
     brier: float
     ece: float
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Pairs whose probability lies in one tenth of the scale. `mean`: of the probability; `low`, `high`:
+    Wilson's 95 % interval of the share of relevant ones."""
+
+    pairs: int
+    relevant: int
+    mean: float
+    low: float
+    high: float
 
 
 def quality(probabilities: Floats, relevant: Flags) -> Quality:
@@ -50,3 +62,18 @@ def calibration_error(probabilities: Floats, relevant: Flags, bins: int = BINS) 
     counts = np.bincount(bin_of, minlength=bins)
     distances = np.bincount(bin_of, sorted_, bins) - np.bincount(bin_of, relevant[order], bins)
     return float(np.abs(distances[counts > 0]).sum() / len(sorted_))
+
+
+def reliability(probabilities: Floats, relevant: Flags) -> list[Bin]:
+    """The bins that hold a pair, from the lowest on."""
+    from scipy.stats import binomtest
+
+    place = np.minimum((probabilities * BINS).astype(np.int64), BINS - 1)
+    bins = []
+    for number in np.unique(place).tolist():
+        inside = place == number
+        count, positive = int(inside.sum()), int(relevant[inside].sum())
+        around = binomtest(positive, count).proportion_ci(method="wilson")
+        mean = float(probabilities[inside].mean())
+        bins.append(Bin(count, positive, mean, float(around.low), float(around.high)))
+    return bins
