@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import cache
 from typing import Any
 
 from crosstune.evaluate.report import Evaluation
 from crosstune.evaluate.significance import compare, verdict
 from crosstune.export import TunedExportSettings, calibrate
-from crosstune.records import Qrels, Run
+from crosstune.records import MinedQuery, MinedSample, Qrels, Run
 
 HOSTILE = "</script><script>window.hit='yes'</script><img/src=x/onerror=window.hit='yes'>"
 ODD = "line\u2028separator\u2029and\x00half\ud800of&amp;a\"pair'"
@@ -18,6 +19,7 @@ ODD = "line\u2028separator\u2029and\x00half\ud800of&amp;a\"pair'"
 RUNS = ("first_stage", "base", "tuned", "ceiling")
 
 
+@cache
 def manifest() -> dict[str, Any]:
     """Of an export whose logit is calibrated with a threshold, and whose fused score tells nothing."""
     rng = random.Random(3)
@@ -96,8 +98,66 @@ def small() -> Evaluation:
     queries = {q: f"open the files of {q}" for q in ids}
     queries[HOSTILE] = f"{ODD} {HOSTILE}"
     values = {"first_stage": before, "tuned": after}
+    sample = mined(queries, passages)
     made = make(qrels, {"first_stage": first, "tuned": tuned}, values, queries, passages, ("leaked",))
-    return replace(made, manifest=manifest())
+    return replace(made, mined=sample, manifest=manifest())
+
+
+def ledger_row(query_id: str, doc_id: str, reason: str, rank: int | None, **more: object) -> dict[str, Any]:
+    """A row of the ledger of two first stages; `suspicion` as a sample adds it."""
+    row = dict.fromkeys(("score", "rank_dense", "score_dense", "teacher_score", "model_score", "similarity"))
+    told = {"groups": 1, "taken_for": [], "taken_from": [], "suspicion": None, **more}
+    return {"query_id": query_id, "doc_id": doc_id, "rank": rank, **row, "reason": reason, **told}
+
+
+def mined(queries: dict[str, str], passages: dict[str, str]) -> MinedSample:
+    """Two train queries of which mining saw 2,000; their texts are added."""
+    docs = ["near", "positive", "taken", "outside", "dense", "random", "lost", f"{HOSTILE}-t"]
+    passages |= {doc: f"How the {doc} passage opens a file" for doc in docs}
+    passages[f"{HOSTILE}-t"] = f"{HOSTILE} {ODD}"
+    queries |= {"t1": "open a file", f"t-{HOSTILE}": f"{HOSTILE} {ODD}"}
+    taken = {"taken_for": ["positive"], "groups": 2, "similarity": 0.25}
+    rows = [
+        ledger_row(
+            "t1", "near", "near_copy", 1, score=9.5, teacher_score=0.875, similarity=0.96, suspicion=0.875
+        ),
+        ledger_row("t1", "positive", "judged_positive", 2, score=8.0),
+        ledger_row(
+            "t1", "taken", "taken", 3, score=7.25, taken_from=["first_stage"], suspicion=0.25, **taken
+        ),
+        ledger_row("t1", "outside", "outside_ranks", 51, score=1.5),
+        ledger_row(
+            "t1", "dense", "margin", None, rank_dense=4, score_dense=0.5, similarity=0.5, suspicion=0.5
+        ),
+        ledger_row("t1", "random", "taken", None, taken_from=["random"], suspicion=0.25, **taken),
+    ]
+    hostile = [
+        ledger_row(f"t-{HOSTILE}", f"{HOSTILE}-t", "not_drawn", 1, score=1.0, similarity=0.1, suspicion=0.1)
+    ]
+    first = MinedQuery("t1", {"positive": 2, "lost": 1}, rows)
+    return MinedSample([first], [MinedQuery(f"t-{HOSTILE}", {}, hostile)], 2000)
+
+
+def largely_mined(evaluation: Evaluation) -> Evaluation:
+    """With 100 mined queries of 100 candidates of their own each, in passages like those of the others."""
+    rng = random.Random(9)
+    words = " ".join(evaluation.passages.values()).split()
+    queries, passages, sample = dict(evaluation.queries), dict(evaluation.passages), []
+    for number in range(100):
+        query_id, rows = f"train-{number}", []
+        queries[query_id] = " ".join(rng.choices(words, k=10))
+        for rank in range(1, 101):
+            start = rng.randrange(len(words) - 60)
+            doc_id = f"{rng.randrange(10**9):09d}"
+            passages[doc_id] = " ".join(words[start : start + 60])
+            likeness = rng.random()
+            more = {"score": 30 * rng.random(), "similarity": likeness, "suspicion": likeness}
+            rows.append(
+                ledger_row(query_id, doc_id, rng.choice(("taken", "not_drawn", "margin")), rank, **more)
+            )
+        sample.append(MinedQuery(query_id, {}, rows))
+    found = MinedSample(sample[:50], sample[50:], 400_000)
+    return replace(evaluation, queries=queries, passages=passages, mined=found)
 
 
 def large(queries: int, seed: int = 5) -> Evaluation:

@@ -25,7 +25,7 @@ def test_the_story_of_a_query(tmp_path: Path, recipe: Path, crosstune: Crosstune
     _mined(recipe, crosstune)
     root = tmp_path / "runs" / "tiny"
     story = json.loads(crosstune("inspect", root, "q3", "--json").out)
-    rows = {row["doc_id"]: row for row in read_ledger(root / "mine/ledger.parquet", "q3")}
+    rows = {row["doc_id"]: row for row in read_ledger(root / "mine/ledger.parquet", ["q3"])}
     reasons = {doc_id: row["reason"] for doc_id, row in rows.items()}
     assert [row["rank"] for row in story["candidates"]] == list(range(1, len(rows) + 1))
     assert {c["doc_id"]: c["reason"] for c in story["candidates"]} == reasons

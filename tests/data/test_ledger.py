@@ -135,7 +135,7 @@ def test_rows_are_written_in_bounded_batches(tmp_path: Path, monkeypatch: pytest
 def test_one_query_is_read_alone(tmp_path: Path) -> None:
     collection, run = random_case(1, queries=4)
     mine(collection, run, MiningSettings(), 1, tmp_path)
-    rows = list(read_ledger(tmp_path / "ledger.parquet", "q0"))
+    rows = list(read_ledger(tmp_path / "ledger.parquet", ["q0"]))
     assert {row["query_id"] for row in rows} == {"q0"}
     assert sorted(row["rank"] for row in rows) == list(range(1, 31))
 

@@ -19,9 +19,11 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from chromium import chromium, needs_chromium
+from crosstune.data.mining import REASONS
 from crosstune.evaluate.report import render_report
+from crosstune.evaluate.report.mined import WORDS
 from crosstune.export import UNCALIBRATED
-from report_cases import HOSTILE, ODD, large, manifest, small
+from report_cases import HOSTILE, ODD, large, largely_mined, manifest, small
 
 pytestmark = needs_chromium
 NAMES = ["gains", "loses", "equal", "lost", "leaked", HOSTILE]
@@ -68,10 +70,10 @@ class Page:
         return str(self.driver.switch_to.active_element.get_attribute("id"))
 
     def listed(self) -> list[str]:
-        return self.all("[role=option] .ids")
+        return self.all("#list [role=option] .ids")
 
     def chosen(self) -> str:
-        (name,) = self.all("[role=option][aria-selected=true] .ids")
+        (name,) = self.all("#list [aria-selected=true] .ids")
         assert self.one("#list").get_attribute("aria-activedescendant") == self.run(
             "return document.querySelector('[aria-selected=true]').id"
         )
@@ -177,7 +179,7 @@ def test_both_rankings_of_a_query(page: Page) -> None:
 
 def test_searching_sorting_and_showing_some(page: Page) -> None:
     assert set(page.listed()) == set(NAMES)
-    assert page.all(".number") == ["▲ +0.400"] * 3 + ["● 0.000"] * 2 + ["▼ -0.400"]
+    assert page.all("#list .number") == ["▲ +0.400"] * 3 + ["● 0.000"] * 2 + ["▼ -0.400"]
     page.one("#search").send_keys("FILES loses")
     assert page.listed() == ["loses"]
     assert page.one("#count").text == "1 of 6 queries"
@@ -242,6 +244,62 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(page: Page, scheme: str,
     assert wrong == []
 
 
+def test_what_mining_did(page: Page) -> None:
+    page.open("#mined=t1")
+    assert "2 of the 2000 that it saw are here: the 1 with the most suspicious candidates and 1 drawn" in (
+        page.one("section[aria-labelledby=mined-browse]").text
+    )
+    assert page.all("#mined-list .number") == ["0.875", "0.100"]
+    assert page.one("#mined-query").text == "open a file"
+    assert page.one("#mined-about").text == (
+        "t1: 6 candidates; near copy 1, judged positive 1, taken 2, outside ranks 1, margin 1"
+    )
+    assert page.all("#mined-rows .id") == ["near", "positive", "taken", "outside", "dense", "random"]
+    assert page.all("#mined-rows .place") == ["1", "2", "3", "51", "–", "–"]
+    heads = "[...document.querySelectorAll('#mined-rows .head')]"
+    told = page.run(f"return {heads}.map(head => [...head.children].slice(1).map(part => part.textContent))")
+    taken, like = "● taken as a negative, in 1 of the query's 2 groups", "similarity to a positive"
+    assert told == [
+        ["○ left: nearly a copy of a positive", "first stage 9.5", "teacher 0.875", f"{like} 0.96"],
+        ["✓ relevant, grade 2", "first stage 8"],
+        [f"{taken} (the first stage)", "first stage 7.25", f"{like} 0.25"],
+        ["○ left: outside the ranks that negatives come from", "first stage 1.5"],
+        ["○ left: scores too close to the positive, or above it", f"{like} 0.5", "dense: rank 4, 0.5"],
+        [f"{taken} (a random draw)", f"{like} 0.25"],
+    ]
+    assert page.all("#mined-lost .id") == ["lost"]
+    assert page.all("#mined-rows li:first-child mark") == ["opens", "file"]
+    show = Select(page.one("#mined-show"))
+    for value, expected in {"drawn": [f"t-{HOSTILE}"], "margin": ["t1"], "suspicious": ["t1"]}.items():
+        show.select_by_value(value)
+        assert page.all("#mined-list .ids") == expected
+    show.select_by_value("all")
+    page.one("#mined-search").send_keys("t-")
+    assert page.all("#mined-list .ids") == [f"t-{HOSTILE}"]
+    assert page.all("#mined-rows .text") == [f"{HOSTILE} {ODD}".replace("\ud800", "\ufffd")]
+    page.one("#mined-search").clear()
+    page.one("#mined-search").send_keys("o", Keys.ARROW_DOWN)
+    assert page.focused() == "mined-list"
+    page.keys(Keys.END)
+    assert page.all("#mined-list [aria-selected=true] .ids") == [f"t-{HOSTILE}"]
+    page.keys(Keys.HOME)
+    assert page.all("#mined-list [aria-selected=true] .ids") == ["t1"]
+    assert page.chosen() == page.listed()[0]  # the other list is left alone
+
+
+def test_every_reason_of_the_ledger_has_words() -> None:
+    assert list(WORDS) == ["taken", *REASONS]
+
+
+def test_without_a_ledger_there_is_no_such_list(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "unmined.html"
+    path.write_text(render_report(replace(small(), mined=None)), encoding="utf-8")
+    page.url = path.as_uri()
+    page.open("#mined=t1")
+    assert page.run("return document.querySelectorAll('[id^=mined], [href^=\"#mined\"]').length") == 0
+    assert len(page.listed()) == 6
+
+
 def test_texts_are_never_markup(page: Page, file: Path) -> None:
     page.open("#query=" + HOSTILE.replace("<", "%3C").replace("'", "%27"))
     page.one("#whole").click()
@@ -250,18 +308,18 @@ def test_texts_are_never_markup(page: Page, file: Path) -> None:
     assert page.all("#before li:nth-child(2) .text") == [f"{HOSTILE} {shown}"]
     assert page.all("#before .id") == [f"{HOSTILE}-{letter}" for letter in "abc"]
     assert page.run("return window.hit ?? 'untouched'") == "untouched"
-    assert page.run("return document.querySelectorAll('script, img').length") == 2
+    assert page.run("return document.querySelectorAll('script, img').length") == 3
     assert HOSTILE not in file.read_text(encoding="utf-8")
 
 
 def test_7000_queries_stay_below_3_mb_and_are_all_there(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "large.html"
-    path.write_text(render_report(large(7000)), encoding="utf-8")
+    path.write_text(render_report(largely_mined(large(7000))), encoding="utf-8")
     assert path.stat().st_size < 3_000_000
     page.url = path.as_uri()
     page.open()
     assert page.one("#count").text == "7000 queries"
-    gains = [float(text.split()[1]) for text in page.all(".number")]
+    gains = [float(text.split()[1]) for text in page.all("#list .number")]
     assert len(gains) < 500  # the others are drawn when they are come to
     assert gains == sorted(gains, reverse=True)
     page.one("#list").click()
@@ -278,6 +336,9 @@ def test_7000_queries_stay_below_3_mb_and_are_all_there(page: Page, tmp_path: Pa
     assert page.listed()[0] == last
     page.open(f"#query={last}")
     assert page.chosen() == last
+    assert page.one("#mined-count").text == "100 queries"
+    assert len(page.all("#mined-rows .text")) == 20
+    assert "100 of the 400000 that it saw are here: the 50 with the most suspicious" in page.one("main").text
 
 
 def test_the_pages_policy_runs_no_other_script(page: Page) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
@@ -46,6 +46,26 @@ class Group:
     labels: list[int]
     first_stage_scores: list[float | None]
     teacher_scores: list[float | None]
+
+
+@dataclass(frozen=True)
+class MinedQuery:
+    """What mining did with a train query. `judged`: document id -> grade; `rows`: the ledger's, by rank, each
+    with its `suspicion` (0 to 1, `None` for what is judged or was not looked at)."""
+
+    query_id: str
+    judged: Mapping[str, int]
+    rows: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class MinedSample:
+    """Of the `seen` queries of a ledger those with the most suspicious candidates, and some drawn of the
+    others."""
+
+    suspicious: list[MinedQuery]
+    drawn: list[MinedQuery]
+    seen: int
 
 
 class Example(NamedTuple):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from crosstune.data import read_collection
+from crosstune.data import mined_sample, read_collection
 from crosstune.errors import InputError
 from crosstune.evaluate.measures import per_query
 from crosstune.evaluate.report import Evaluation, render_report
@@ -49,6 +49,7 @@ def run_report(folder: RunFolder, collection: Collection | None = None, export: 
             collection.queries,
             collection.passages,
             [row for _, row in read_jsonl(folder.train_log)],
+            mined_sample(collection.qrels.get("train", {}), folder.ledger),
             _manifest(export or folder.export, metrics),
         )
     )

@@ -171,7 +171,7 @@ class Pipeline:
         train(groups, collection, dev, recipe.model, recipe.train, recipe.seed, out, adapted, facts)
 
     def _evaluate(self, out: Path) -> None:
-        from crosstune.data import read_groups
+        from crosstune.data import mined_sample, read_groups
         from crosstune.evaluate import evaluate, find_leaks
         from crosstune.evaluate.provenance import provenance
         from crosstune.files import read_json, read_jsonl
@@ -212,6 +212,7 @@ class Pipeline:
             passages=collection.passages,
             training_log=[row for _, row in read_jsonl(self.folder.train_log)],
             probe=self._probe(systems),
+            mined=mined_sample(collection.qrels.get("train", {}), self.folder.ledger),
             folder=out,
         )
         report_results(self.folder.stage("train"), out)

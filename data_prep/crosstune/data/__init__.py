@@ -23,7 +23,15 @@ from crosstune.data.first_stages import (
 )
 from crosstune.data.judged_lists import JudgedLists
 from crosstune.data.mini_msmarco import build_mini_msmarco
-from crosstune.data.mining import MiningSummary, Teacher, mine, read_answers, read_groups, read_ledger
+from crosstune.data.mining import (
+    MiningSummary,
+    Teacher,
+    mine,
+    mined_sample,
+    read_answers,
+    read_groups,
+    read_ledger,
+)
 from crosstune.data.msmarco import MsMarco
 from crosstune.data.probe import Probe, ProbeSettings, open_probe, probe_digest
 from crosstune.data.readers import parse_columns
@@ -64,6 +72,7 @@ __all__ = [
     "convert",
     "input_digests",
     "mine",
+    "mined_sample",
     "open_probe",
     "parse_columns",
     "prepare_collection",

@@ -16,7 +16,7 @@ from crosstune.evaluate.report import Evaluation, render_report
 from crosstune.evaluate.settings import EvaluationSettings
 from crosstune.files import staged_file, write_json, write_text
 from crosstune.progress import progress
-from crosstune.records import Qrels, Run
+from crosstune.records import MinedSample, Qrels, Run
 
 SYSTEMS = ("first_stage", "base", "tuned", "fused", "ceiling")
 PAIRS = (
@@ -43,13 +43,15 @@ def evaluate(
     queries: Mapping[str, str],
     passages: Mapping[str, str],
     probe: ProbeRuns | None = None,
+    mined: MinedSample | None = None,
 ) -> dict[str, Any]:
     """Writes `metrics.json`, `per_query.csv` and `report.html` into `folder`; returns the metrics.
 
     `runs` holds `first_stage`, `base`, `tuned` and, where a fusion was kept, `fused`, all over the same
     candidates; the mean is over every query of the qrels. `recommended` in the metrics is what the export
     recommends: the fusion where there is one. `queries` and `passages` hold the texts by id; `probe`: the
-    same systems on another domain. Raises `InputError` when the runs do not fit the qrels or each other.
+    same systems on another domain; `mined`: train queries for the page. Raises `InputError` when the runs do
+    not fit the qrels or each other.
     """
     check_runs(qrels, runs)
     found = {**runs, "ceiling": ceiling(qrels, runs["first_stage"])}
@@ -72,7 +74,7 @@ def evaluate(
     write_json(folder / "metrics.json", metrics)
     _write_csv(folder / "per_query.csv", qrels, values, split)
     headline = {name: values[name][settings.measures[0]] for name in values}
-    told = Evaluation(metrics, split, qrels, headline, systems, queries, passages, training_log)
+    told = Evaluation(metrics, split, qrels, headline, systems, queries, passages, training_log, mined)
     write_text(folder / "report.html", render_report(told))
     return metrics
 

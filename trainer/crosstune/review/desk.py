@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from crosstune.data.mining import Answer, read_answers, read_ledger
+from crosstune.data.mining import Answer, read_answers, read_ledger, suspicion
 from crosstune.data.mining.answers import VERDICTS
 from crosstune.errors import InputError
 from crosstune.records import Collection
@@ -100,10 +100,8 @@ def _queue(collection: Collection, ledger: Path, seed: int) -> dict[Pair, dict[s
     train = collection.qrels["train"]
     rows = []
     for row in read_ledger(ledger):
-        if row["similarity"] is None or row["doc_id"] in train[row["query_id"]]:
-            continue
-        score = row["similarity"] if row["teacher_score"] is None else row["teacher_score"]
-        rows.append((score, row["query_id"], row["doc_id"], row["rank"], row["reason"]))
+        if (score := suspicion(row, train[row["query_id"]])) is not None:
+            rows.append((score, row["query_id"], row["doc_id"], row["rank"], row["reason"]))
     taken = sorted(row for row in rows if row[4] == "taken")
     drawn = random.Random(seed).sample(taken, min(MOST // 2, len(taken)))
     chosen = {(row[1], row[2]) for row in drawn}

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from crosstune.data.audit.boilerplate import find_boilerplate
 from crosstune.data.audit.overlap import Overlap, find_overlaps
+from crosstune.data.mining.ledger import suspicion
 from crosstune.records import Collection, Qrels, Run, ranking
 
 DEPTHS = (1, 5, 10, 20, 50, 100)
@@ -142,13 +143,12 @@ def _repeated(collection: Collection) -> list[list[str]]:
 
 
 def _suspects(collection: Collection, ledger: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Unjudged candidates by suspicion: the teacher's score where there is one, else the similarity to a
-    positive."""
+    """Unjudged candidates by suspicion."""
     train = collection.qrels.get("train", {})
     unjudged = (
-        {**row, "suspicion": row["teacher_score"] if row["teacher_score"] is not None else row["similarity"]}
+        {**row, "suspicion": found}
         for row in ledger
-        if row["similarity"] is not None and row["doc_id"] not in train[row["query_id"]]
+        if (found := suspicion(row, train[row["query_id"]])) is not None
     )
     worst = heapq.nlargest(SUSPECTS, unjudged, key=lambda row: (row["suspicion"], -(row["rank"] or 0)))
     return [

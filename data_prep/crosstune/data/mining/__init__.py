@@ -4,8 +4,9 @@ ledger of every candidate that was seen."""
 from crosstune.data.groups import read_groups
 from crosstune.data.mining.answers import Answer, read_answers
 from crosstune.data.mining.judge import Teacher
-from crosstune.data.mining.ledger import LEDGER, REASONS, read_ledger
+from crosstune.data.mining.ledger import LEDGER, REASONS, read_ledger, suspicion
 from crosstune.data.mining.mine import MiningSummary, mine
+from crosstune.data.mining.sample import mined_sample
 
 __all__ = [
     "LEDGER",
@@ -14,7 +15,9 @@ __all__ = [
     "MiningSummary",
     "Teacher",
     "mine",
+    "mined_sample",
     "read_answers",
     "read_groups",
     "read_ledger",
+    "suspicion",
 ]

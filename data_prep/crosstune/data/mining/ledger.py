@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,23 +91,43 @@ def ledger_writer(path: Path, further: Sequence[str] = ()) -> Iterator[LedgerWri
         writer.close()
 
 
-def read_ledger(path: Path, query_id: str | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of one query or of all, as mappings. Raises `InputError` for a file that is no ledger."""
+def read_ledger(
+    path: Path, query_ids: Sequence[str] | None = None, columns: Sequence[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """The rows of these queries or of all, as mappings of these columns or of all. Raises `InputError` for a
+    file that is no ledger."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if not path.is_file():
         raise InputError(f"{path}: no such file; crosstune mine writes it")
-    wanted = None if query_id is None else [("query_id", "=", query_id)]
+    chosen = None if columns is None else list(columns)
     try:
-        if wanted:
-            yield from pq.read_table(path, filters=wanted).to_pylist()
+        if query_ids is not None:
+            wanted = [("query_id", "in", list(query_ids))]
+            yield from pq.read_table(path, columns=chosen, filters=wanted).to_pylist()
         else:
             with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(ROWS_AT_ONCE):
+                for batch in file.iter_batches(ROWS_AT_ONCE, columns=chosen):
                     yield from batch.to_pylist()
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: is no ledger ({error}); run crosstune mine again") from None
+
+
+def suspicion(row: Mapping[str, Any], judged: Container[str]) -> float | None:
+    """How much a candidate looks like a positive that nobody judged: the teacher's score, or without one the
+    similarity to a positive. `None` for what is judged for the query or was not looked at."""
+    if row["similarity"] is None or row["doc_id"] in judged:
+        return None
+    score: float = row["similarity"] if row["teacher_score"] is None else row["teacher_score"]
+    return score
+
+
+def place(row: Mapping[str, Any]) -> tuple[float, float, str]:
+    """To sort a query's rows by: the rank in the reranked first stage, then the best in others; random draws
+    come last."""
+    others = [rank for name, rank in row.items() if name.startswith("rank_") and rank is not None]
+    return row["rank"] or math.inf, min(others, default=math.inf), row["doc_id"]
 
 
 def _schema(further: Sequence[str]) -> pa.Schema:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from crosstune.data.mining.ledger import read_ledger
+from crosstune.data.mining.ledger import place, read_ledger
 from crosstune.errors import InputError
 from crosstune.records import Collection
 
@@ -60,7 +59,7 @@ def query_story(collection: Collection, ledger: Path, query_id: str) -> Story:
     judged = collection.qrels.get("train", {}).get(query_id)
     if judged is None:
         raise InputError(_unknown(collection, query_id))
-    rows = list(read_ledger(ledger, query_id))
+    rows = sorted(read_ledger(ledger, [query_id]), key=place)
     if not rows:
         raise InputError(
             f"{ledger}: holds no candidate of query {query_id!r}: the first stage found nothing for it, "
@@ -73,7 +72,6 @@ def query_story(collection: Collection, ledger: Path, query_id: str) -> Story:
         if grade > 0
     ]
     candidates = [_seen(row, _start(collection, row["doc_id"])) for row in rows]
-    candidates.sort(key=_place)
     return Story(query_id, collection.queries[query_id], positives, candidates)
 
 
@@ -82,11 +80,6 @@ def _seen(row: dict[str, Any], text: str) -> Seen:
     further = {name: {"rank": row[f"rank_{name}"], "score": row[f"score_{name}"]} for name in names}
     own = {field.name: row[field.name] for field in fields(Seen) if field.name in row}
     return Seen(**own, further=further, text=text)
-
-
-def _place(seen: Seen) -> tuple[float, float, str]:
-    others = [place["rank"] for place in seen.further.values() if place["rank"] is not None]
-    return seen.rank or math.inf, min(others, default=math.inf), seen.doc_id
 
 
 def _start(collection: Collection, doc_id: str) -> str:

@@ -99,6 +99,12 @@ def readable(text: str) -> str:
     return SURROGATES.sub("\ufffd", text)
 
 
+def pack(data: Mapping[str, Any]) -> str:
+    """Base64 of gzipped JSON. Raises `ValueError` for what is no finite number."""
+    text = readable(json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+
 def unpack(packed: str) -> dict[str, Any]:
     """What the page's script does to the data."""
     data: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(packed)))
@@ -138,15 +144,15 @@ def _packed(
         for row in _shown(rows[query_id], form):
             place = places.setdefault(row.doc_id, len(places))
             flat[-1] += [place, row.before, row.after, row.grade]
-    texts = [_start(evaluation.passages[doc_id], form.characters) for doc_id in places]
+    texts = [start(evaluation.passages[doc_id], form.characters) for doc_id in places]
     before, after = (evaluation.values[name] for name in (FIRST_STAGE, evaluation.best))
     leaked, missed = set(evaluation.leaked), evaluation.missed
     data = {
         "names": [NAMES[FIRST_STAGE], NAMES[evaluation.best]],
         "top": form.top,
-        "common": _common(texts),
+        "common": common(texts),
         "ids": list(query_ids),
-        "texts": [_start(evaluation.queries[query_id], QUERY_CHARACTERS) for query_id in query_ids],
+        "texts": [start(evaluation.queries[query_id], QUERY_CHARACTERS) for query_id in query_ids],
         "before": [round(before[query_id], 4) for query_id in query_ids],
         "after": [round(after[query_id], 4) for query_id in query_ids],
         "signs": "".join(_sign(after[query_id] - before[query_id]) for query_id in query_ids),
@@ -156,8 +162,7 @@ def _packed(
         "docs": list(places),
         "passages": texts,
     }
-    text = readable(json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+    return pack(data)
 
 
 def _sign(difference: float) -> str:
@@ -166,11 +171,12 @@ def _sign(difference: float) -> str:
     return "+" if difference > 0 else "-"
 
 
-def _start(text: str, characters: int) -> str:
+def start(text: str, characters: int) -> str:
+    """So many characters at most, an ellipsis included."""
     return text if len(text) <= characters else text[: characters - 1].rstrip() + "…"
 
 
-def _common(texts: Sequence[str]) -> list[str]:
+def common(texts: Sequence[str]) -> list[str]:
     """Words that a large share of the passages hold, in lower case."""
     sample = [set(re.findall(r"[^\W\d_]+", text.lower())) for text in texts[:COMMON_SAMPLE]]
     if len(sample) < COMMON_PASSAGES:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crosstune.records import Qrels, Run
+from crosstune.records import MinedSample, Qrels, Run
 
 FIRST_STAGE = "first_stage"
 
@@ -15,8 +15,8 @@ FIRST_STAGE = "first_stage"
 class Evaluation:
     """`metrics`: as in `metrics.json`; `values` (system -> query id -> headline measure) and `runs` hold at
     least the first stage and the system that the export recommends; `queries` and `passages`: id -> text;
-    `training_log`: the entries of `train_log.jsonl`; `manifest`: of this evaluation's export, `None` where
-    there is none."""
+    `training_log`: the entries of `train_log.jsonl`; `mined`: some train queries of the ledger, `None` where
+    nothing was mined; `manifest`: of this evaluation's export, `None` where there is none."""
 
     metrics: Mapping[str, Any]
     split: str
@@ -26,6 +26,7 @@ class Evaluation:
     queries: Mapping[str, str]
     passages: Mapping[str, str]
     training_log: Sequence[Mapping[str, float]]
+    mined: MinedSample | None = None
     manifest: Mapping[str, Any] | None = None
 
     @property

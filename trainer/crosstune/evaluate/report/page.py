@@ -11,10 +11,12 @@ from typing import Any
 from crosstune.evaluate.report.browse import BUDGET, FURTHER_RELEVANT, Browser, make_browser, readable
 from crosstune.evaluate.report.calibration import calibrated_parts, without_calibration
 from crosstune.evaluate.report.evaluation import FIRST_STAGE, Evaluation
+from crosstune.evaluate.report.mined import CANDIDATES, make_mined
 from crosstune.evaluate.report.plots import depth_curve, scatter, training_curve
 from crosstune.evaluate.table import NAMES, dev_line
 
 FOLDER = Path(__file__).parent
+SCRIPTS = ("lists.js", "queries.js", "mined.js", "start.js")
 SHOWN_IDS = 20
 """Ids of leaked queries in the warning; `metrics.json` has all of them."""
 
@@ -28,13 +30,16 @@ def render_report(evaluation: Evaluation) -> str:
     environment = Environment(
         loader=FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    script = _file("page.js")
-    browser = make_browser(evaluation, BUDGET)
+    script = "\n".join(map(_file, SCRIPTS))
+    mined = make_mined(evaluation.mined, evaluation.queries, evaluation.passages)
+    browser = make_browser(evaluation, BUDGET - len(mined.packed if mined else ""))
     page = environment.get_template("page.html").render(
         style=Markup(_file("page.css")),
         script=Markup(script),
         script_hash=_hash(script),
         browser=browser,
+        mined=mined,
+        most_candidates=CANDIDATES,
         **_facts(evaluation),
         **_probe(evaluation),
         **_figures(evaluation),
