@@ -68,7 +68,7 @@ def test_equal_to_the_script(
         ("1\tD10\t1\n", "run.tsv:1: '1\\tD10"),
         ("1\t10\t1.0\n", "run.tsv:1:"),
         ("1\t10\n", "run.tsv:1:"),
-        ("1 Q0 10 1 0.5 tag\n", "this looks like a TREC run, which the script does not read"),
+        ("1 Q0 10 1 0.5 tag\n", "this looks like a TREC run. To make an MS MARCO run of it: awk"),
         ("1\t10\t1\n1\t10\t2\n", "passage 10 stands at 2 ranks of query 1"),
         ("7\t10\t1\n", "no query of it is in"),
     ],

@@ -115,6 +115,16 @@ def parse_line(path: Path, number: int, columns: list[str]) -> tuple[str, str, s
     return query_id, doc_id, rank, score
 
 
+def trec_run_hint(line: str) -> str:
+    """What an error says of a line where an MS MARCO run was expected and that looks like a TREC run's."""
+    if len(line.split()) != 6:
+        return ""
+    return (
+        "; this looks like a TREC run. To make an MS MARCO run of it: "
+        """awk -v OFS='\\t' '{print $1, $3, $4}' RUN"""
+    )
+
+
 def add_line(run: Run, path: Path, number: int, query_id: str, doc_id: str, score: float) -> None:
     """Adds what line `number` of `path` says. Raises `InputError` for a document that `run` already has."""
     scores = run.setdefault(query_id, {})

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from crosstune.errors import InputError
 from crosstune.files import read_lines
+from crosstune.trec import trec_run_hint
 
 NAME = "MS MARCO MRR@10"
 DEPTH = 10
@@ -53,8 +54,10 @@ def ms_marco_eval(qrels_path: Path, run_path: Path) -> MsMarcoResult:
             f"passage 0 is relevant for {len(gaps)} queries (query {gaps[0]}) whose lists have a gap in the "
             "first 10 ranks: the script takes a gap for passage 0, and counts it as a hit"
         )
-    mrr = sum(values[query_id] for query_id in ranked if query_id in values) / len(relevant)
-    return MsMarcoResult(mrr, len(relevant), len(ranked), values, tuple(notes))
+    total = 0.0
+    for query_id in ranked:  # as the script adds; since Python 3.12 `sum` rounds otherwise
+        total += values.get(query_id, 0.0)
+    return MsMarcoResult(total / len(relevant), len(relevant), len(ranked), values, tuple(notes))
 
 
 def _relevant(path: Path) -> tuple[dict[int, set[int]], list[str]]:
@@ -120,14 +123,9 @@ def _integers(path: Path, number: int, line: str, places: tuple[int, ...], expec
     try:
         return [int(columns[place]) for place in places]
     except (IndexError, ValueError):
-        hint = (
-            "; this looks like a TREC run, which the script does not read (make one: "
-            """awk -v OFS='\\t' '{print $1, $3, $4}' RUN)"""
-            if len(line.split()) == 6
-            else ""
-        )
         raise InputError(
-            f"{path}:{number}: {line[:60]!r}: {expected}, integers between tabs, were expected{hint}"
+            f"{path}:{number}: {line[:60]!r}: {expected}, integers between tabs, were "
+            f"expected{trec_run_hint(line)}"
         ) from None
 
 
