@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,7 +50,21 @@ def _file(tmp_path: Path, text: str) -> Path:
         (read_qrels, "1 0 2 1\n", r"file\.tsv:1: found 1 tab-separated columns, 4 were expected"),
         (read_qrels, "1\t0\tx\t1\n", r"file\.tsv:1: pid is 'x'"),
         (read_msmarco_run, "1\t2\t1001\n", r"file\.tsv:1: rank is 1001; 1 to 1000"),
-        (read_msmarco_run, "1\t2\t1\n1\t2\t2\n", r"file\.tsv:2: passage 2 is listed twice for query 1"),
+        (
+            read_top1000,
+            "1\t2\tq\tp\n2\t2\tr\tp\n1\t3\tq\tp\n1\t2\tq\tp\n",
+            r"file\.tsv:4: passage 2 is listed twice for query 1, first on line 1; .*\$1, \$2.* file\.tsv",
+        ),
+        (
+            read_msmarco_run,
+            "1\t2\t1\n1\t2\t2\n",
+            r"file\.tsv:2: passage 2 is listed twice for query 1, first",
+        ),
+        (
+            read_msmarco_run,
+            "1 Q0 2 1 0.5 tag\n",
+            r"file\.tsv:1: found 1 tab.*; this looks like a TREC run.*of it: awk",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_named(
@@ -70,6 +85,65 @@ def test_candidates_of_another_query_set_are_refused(tmp_path: Path) -> None:
     data = MsMarco(MsMarcoFiles(folder=str(tmp_path)), tmp_path)
     with pytest.raises(InputError, match=r"top1000\.dev\.tsv:2: query 8 is not in .*qrels\.dev\.small\.tsv"):
         list(data.candidates())
+
+
+FAULTS: dict[str, tuple[str, str, str]] = {
+    "columns": ("top1000.dev.tsv", "7\t39\tq\n", r"top1000\.dev\.tsv:40: found 3 tab-separated columns"),
+    "other query": ("top1000.dev.tsv", "9\t39\tr\tp\n", r"top1000\.dev\.tsv:40: query 9 is not in .*qrels"),
+    "twin": ("top1000.dev.tsv", "7\t20\tq\tp\n", r"top1000\.dev\.tsv:40: passage 20 .* first on line 21"),
+    "judgement": ("qrels.dev.small.tsv", "7\t0\tx\t1\n", r"qrels\.dev\.small\.tsv:2: pid is 'x'"),
+    "rank": ("bm25.tsv", "7\t39\t1001\n", r"bm25\.tsv:40: rank is 1001"),
+    "ranked twice": ("bm25.tsv", "7\t20\t40\n", r"bm25\.tsv:40: passage 20 .* first on line 21"),
+}
+
+
+@pytest.mark.parametrize(("file", "line", "message"), FAULTS.values(), ids=FAULTS)
+def test_the_check_reads_the_files_of_evaluation_to_their_last_line(
+    tmp_path: Path, file: str, line: str, message: str
+) -> None:
+    data = _forty_candidates(tmp_path)
+    assert data.check()["top1000"] == (tmp_path / "top1000.dev.tsv").stat().st_size
+    lines = (tmp_path / file).read_text().splitlines(keepends=True)[:39]
+    (tmp_path / file).write_text("".join([*lines, line]))
+    with pytest.raises(InputError, match=message):
+        data.check()
+
+
+def _forty_candidates(folder: Path) -> MsMarco:
+    (folder / "triples.train.small.tsv").write_text("q\tp\tn\n")
+    (folder / "top1000.dev.tsv").write_text("".join(f"7\t{n}\tq\tp {n}\n" for n in range(40)))
+    (folder / "qrels.dev.small.tsv").write_text("7\t0\t1\t1\n")
+    (folder / "bm25.tsv").write_text("".join(f"7\t{n}\t{n + 1}\n" for n in range(40)))
+    return MsMarco(MsMarcoFiles(folder=str(folder), baseline_run="bm25.tsv"), folder)
+
+
+def test_a_baseline_of_another_query_set_is_refused_and_gaps_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = _forty_candidates(tmp_path)
+    (tmp_path / "bm25.tsv").write_text("8\t1\t1\n")
+    with pytest.raises(InputError, match=r"bm25\.tsv: no query of it is in .*qrels\.dev\.small\.tsv"):
+        data.check()
+    (tmp_path / "qrels.dev.small.tsv").write_text("7\t0\t1\t1\n8\t0\t1\t1\n9\t0\t1\t1\n")
+    data.check()
+    said = capsys.readouterr().err.splitlines()
+    for file, missing in (("top1000.dev.tsv", 2), ("bm25.tsv", 2)):
+        text = f"{file}: has nothing for {missing} of the 3 judged queries; they count 0"
+        assert any(text in line for line in said)
+
+
+def test_the_check_holds_no_file_in_memory(tmp_path: Path) -> None:
+    data = _forty_candidates(tmp_path)
+    path = tmp_path / "top1000.dev.tsv"
+    with path.open("w") as handle:
+        handle.writelines(f"7\t{n}\tq\t{'a passage of some length ' * 20}{n}\n" for n in range(10_000))
+    tracemalloc.start()
+    try:
+        data.check()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < path.stat().st_size / 4
 
 
 def test_each_triple_gives_two_examples_and_quotes_are_plain_text(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from transformers import AutoModelForSequenceClassification
 
 from crosstune.data.mini_msmarco import build_mini_msmarco
 from crosstune.errors import InputError
-from crosstune.recipe import find_recipe, load_recipe
+from crosstune.recipe import Recipe, find_recipe, load_recipe
+from crosstune.reproduction import ReproductionPipeline
+from crosstune.run import RunFolder
 from models import tiny_cross_encoder
 
 
@@ -117,6 +119,80 @@ def test_a_broken_triple_stops_the_run_with_file_and_line(recipe: Path, tmp_path
     done = crosstune("run", recipe, "run_dir=out", cwd=tmp_path)
     assert done.returncode == 2
     assert "triples.train.small.tsv:6: found 2 tab-separated columns, 3 were expected" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_fault_of_evaluation_is_found_before_training_and_mended_without_training_anew(
+    recipe: Path, tmp_path: Path
+) -> None:
+    top1000 = tmp_path / "msmarco/top1000.dev.tsv"
+    whole = top1000.read_text()
+    lines = whole.splitlines()
+    broken = "\n".join([*lines[:19], "7\tcut off\tx", *lines[20:]]) + "\n"
+    top1000.write_text(broken)
+    refused = crosstune("run", recipe, "run_dir=out", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "top1000.dev.tsv:20: found 3 tab-separated columns, 4 were expected" in refused.stderr
+    assert "train ..." not in refused.stderr
+    top1000.write_text(whole)
+    trained = crosstune("train", recipe, "run_dir=out", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    log = tmp_path / "out/train/train_log.jsonl"
+    before = (log.read_bytes(), log.stat().st_mtime_ns)
+    top1000.write_text(broken)
+    refused = crosstune("run", recipe, "run_dir=out", cwd=tmp_path)
+    assert (refused.returncode, "top1000.dev.tsv:20:" in refused.stderr) == (2, True)
+    top1000.write_text(whole)
+    os.utime(tmp_path / "msmarco/qrels.dev.tsv")
+    done = crosstune("run", recipe, "run_dir=out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "train: skipped, up to date" in done.stderr
+    assert "evaluate: done in" in done.stderr
+    assert (log.read_bytes(), log.stat().st_mtime_ns) == before
+
+
+ALL, FROM_EVALUATION = "collection train evaluate export", "collection evaluate export"
+
+
+@pytest.mark.parametrize(
+    ("word", "again"),
+    [
+        ("triples.train.small.tsv", ALL),
+        ("top1000.dev.tsv", FROM_EVALUATION),
+        ("qrels.dev.tsv", FROM_EVALUATION),
+        ("run.bm25.dev.tsv", FROM_EVALUATION),
+        ("data.baseline_run=null", FROM_EVALUATION),
+        ("data.top1000=other.tsv", FROM_EVALUATION),
+        ("data.triples=other.tsv", ALL),
+        ("seed=14", ALL),
+        ("train.steps=5", "train evaluate export"),
+        ("evaluate.figure=0.5", "evaluate export"),
+    ],
+)
+def test_each_stage_is_done_again_for_what_it_reads(
+    recipe: Path, tmp_path: Path, word: str, again: str
+) -> None:
+    words = [word] if "=" in word else []
+    before = stage_fingerprints(recipe)
+    if not words:
+        os.utime(tmp_path / "msmarco" / word)
+    after = stage_fingerprints(recipe, *words)
+    assert " ".join(name for name in before if before[name] != after[name]) == again
+
+
+def test_of_a_made_collection_training_depends_on_all(recipe: Path) -> None:
+    made = ("data.folder=stdlib",)
+    before = stage_fingerprints(recipe, *made)
+    after = stage_fingerprints(recipe, *made, "data.mini.dev_queries=7")
+    assert not set(before.values()) & set(after.values())
+
+
+def stage_fingerprints(recipe: Path | str, *words: str) -> dict[str, str]:
+    """Of a published procedure's stages, by name; nothing is run."""
+    loaded = load_recipe(str(recipe), words)
+    assert not isinstance(loaded, Recipe)
+    stages = ReproductionPipeline(loaded, RunFolder(Path("none"))).stages()
+    return {stage.name: stage.fingerprint for stage in stages}
 
 
 def test_recipes_in_folders_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

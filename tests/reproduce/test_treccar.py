@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import cbor2
 import pytest
 import pytrec_eval
-from test_reproduction_run import crosstune
+from test_reproduction_run import crosstune, stage_fingerprints
 
 from car_data import OUTLINES, PARAGRAPHS, QRELS, page, paragraph, topic, write_cbor, write_treccar
 from crosstune.data import TrecCar, TrecCarFiles
@@ -16,6 +18,7 @@ from crosstune.data.treccar_files import read_paragraphs, read_topics, topic_tex
 from crosstune.errors import InputError
 from crosstune.recipe import load_recipe
 from crosstune.trec import read_qrels, read_run
+from models import tiny_cross_encoder
 
 
 @pytest.fixture
@@ -126,6 +129,56 @@ def test_what_does_not_fit_together_is_named(car: Path, file: str, change: objec
     path.write_text(change(path.read_text()))  # type: ignore[operator]
     with pytest.raises(InputError, match=message):
         list(_opened(car).examples())
+
+
+LATE: dict[str, tuple[Callable[[list[str]], str], str]] = {
+    "score": (lambda words: " ".join([*words[:4], "high", words[5]]), r"run:17: score 'high'"),
+    "columns": (lambda words: " ".join(words[:5]), r"run:17: found 5 columns"),
+    "no paragraph": (lambda words: " ".join([*words[:2], "0" * 40, *words[3:]]), r"run:17: paragraph '0000"),
+}
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+@pytest.mark.parametrize(("change", "message"), LATE.values(), ids=LATE)
+def test_the_check_reads_the_runs_of_evaluation_to_their_last_candidate(
+    car: Path, split: str, change: Callable[[list[str]], str], message: str
+) -> None:
+    path = car / f"{split}.run"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:16], change(lines[16].split()), *lines[17:]]) + "\n")
+    data = TrecCar(TrecCarFiles(folder=str(car), dev_depth=20), car, car / "made")
+    with pytest.raises(InputError, match=f"{split}\\.{message}"):
+        data.check()
+
+
+def test_a_paragraph_that_a_topic_lists_twice_is_refused_with_both_lines(car: Path) -> None:
+    path = car / "test.run"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:27], lines[23], *lines[28:]]) + "\n")
+    found = r"test\.run:28: paragraph \w{40} is listed twice for topic enwiki:test.*, first on line 24; .*awk"
+    with pytest.raises(InputError, match=found):
+        _opened(car)
+
+
+@pytest.mark.parametrize("file", [PARAGRAPHS, *QRELS.values(), "train.run", "dev.run", "test.run"])
+def test_training_depends_on_its_own_files_alone(car: Path, tmp_path: Path, file: str) -> None:
+    base = tiny_cross_encoder(tmp_path / "base")
+    words = (f"data.folder={car}", f"model={base}")
+    before = stage_fingerprints("nogueira_cho/treccar_base", *words)
+    os.utime(car / file)
+    after = stage_fingerprints("nogueira_cho/treccar_base", *words)
+    training = {PARAGRAPHS, "train.run", *(QRELS[f"fold-{n}"] for n in range(4))}
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"collection", "evaluate", "export"} | ({"train"} if file in training else set())
+
+
+def test_the_depth_of_the_training_run_is_trainings_alone(car: Path, tmp_path: Path) -> None:
+    words = (f"data.folder={car}", f"model={tiny_cross_encoder(tmp_path / 'base')}")
+    before = stage_fingerprints("nogueira_cho/treccar_base", *words)
+    for word, retrained in (("data.train_depth=5", True), ("data.test_depth=5", False)):
+        after = stage_fingerprints("nogueira_cho/treccar_base", *words, word)
+        assert (before["train"] != after["train"]) is retrained
+        assert before["evaluate"] != after["evaluate"]
 
 
 def test_a_paragraph_that_comes_twice_is_refused(tmp_path: Path) -> None:

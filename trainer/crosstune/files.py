@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -181,6 +181,13 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path}: a JSON object was expected, found {type(value).__name__}")
     return value
+
+
+def file_states(paths: Mapping[str, Path]) -> dict[str, list[int] | None]:
+    """Size in bytes and time of change of each file, None where there is none: what tells another file
+    where hashing it at each call would take minutes."""
+    states = {key: path.stat() if path.is_file() else None for key, path in paths.items()}
+    return {key: [state.st_size, state.st_mtime_ns] if state else None for key, state in states.items()}
 
 
 def sha256_file(path: Path) -> str:

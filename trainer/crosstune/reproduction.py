@@ -15,7 +15,7 @@ from crosstune.evaluate import (
     reproduction_metrics,
     trec_car_values,
 )
-from crosstune.files import read_json, write_json
+from crosstune.files import file_states, read_json, write_json
 from crosstune.fingerprints import code_version, fingerprint
 from crosstune.progress import say
 from crosstune.recipe import MsMarcoRecipe, ProcedureRecipe, TrecCarRecipe, dump_recipe
@@ -49,26 +49,32 @@ class ReproductionPipeline:
         self._rule = LengthRule(train.max_tokens, train.max_query_tokens, train.style)
 
     def stages(self) -> list[Stage]:
-        """All stages; the fingerprint of each takes in those of the stages before it."""
+        """All stages. Each depends on what it reads: training on its own files, so that one of evaluation's
+        is mended without training anew, and evaluation on all of them."""
         recipe = self.recipe
-        work: dict[StageName, tuple[Callable[[Path], None], object]] = {
-            "collection": (self._collection, [recipe.data.model_dump(), self._source_digest(), recipe.seed]),
-            "train": (
-                self._train,
-                [recipe.train.model_dump(exclude={"report_to"}), recipe.seed, model_digest(recipe.model)],
-            ),
-            "evaluate": (self._evaluate, [recipe.evaluate.model_dump(), recipe.seed]),
-            "export": (self._export, recipe.export.model_dump()),
-        }
-        stages: list[Stage] = []
-        before = ""
-        for name, (function, settings) in work.items():
-            before = fingerprint(before, settings, code_version(CODE[name]))
-            stages.append(Stage(name, before, function))
-        return stages
+        collection = _outcome("collection", recipe.data.model_dump(), self._source_digest(), recipe.seed)
+        train = _outcome(
+            "train",
+            collection if self._is_made() else self._data(self._made).training_inputs(),
+            recipe.train.model_dump(exclude={"report_to"}),
+            recipe.seed,
+            model_digest(recipe.model),
+        )
+        evaluate = _outcome("evaluate", collection, train, recipe.evaluate.model_dump(), recipe.seed)
+        export = _outcome("export", evaluate, recipe.export.model_dump())
+        return [
+            Stage("collection", collection, self._collection),
+            Stage("train", train, self._train),
+            Stage("evaluate", evaluate, self._evaluate),
+            Stage("export", export, self._export),
+        ]
 
     def table(self, metrics: dict[str, Any]) -> str:
         return render_reproduction(metrics)
+
+    @property
+    def _made(self) -> Path:
+        return self.folder.stage("collection")
 
     def _data(self, made: Path) -> MsMarco | TrecCar:
         """The data set; `made`: the folder of the collection stage."""
@@ -85,16 +91,12 @@ class ReproductionPipeline:
         return isinstance(self.recipe, MsMarcoRecipe) and self.recipe.data.folder == "stdlib"
 
     def _source_digest(self) -> object:
-        """Sizes and times of the files: hashing 27 GB at each call would take minutes."""
+        """States of the files, or the Python that they are made from."""
         import sys
 
         if self._is_made():
             return sys.version
-        paths = self._data(self.folder.stage("collection")).paths()
-        return {
-            key: [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else None
-            for key, path in paths.items()
-        }
+        return file_states(self._data(self._made).paths())
 
     def _collection(self, out: Path) -> None:
         recipe = self.recipe
@@ -115,7 +117,7 @@ class ReproductionPipeline:
         from crosstune.train.pointwise import train_pointwise
 
         recipe = self.recipe
-        data = self._data(self.folder.stage("collection"))
+        data = self._data(self._made)
         examples: Callable[[], Iterator[Example]] = data.examples
         facts = Facts(recipe.name, recipe.model_dump(), lambda: fingerprint(self._source_digest()))
         train_pointwise(examples, recipe.model, recipe.train, recipe.seed, out, facts)
@@ -125,7 +127,7 @@ class ReproductionPipeline:
         from crosstune.train import load_scorer
         from crosstune.train.rerank import rerank_stream, write_msmarco_run
 
-        recipe, data = self.recipe, self._data(self.folder.stage("collection"))
+        recipe, data = self.recipe, self._data(self._made)
         model = load_scorer(self.folder.model, self._rule, recipe.seed)
         encoder = PairEncoder.from_folder(self.folder.model, self._rule)
         parts, milliseconds = {}, 0.0
@@ -157,7 +159,7 @@ class ReproductionPipeline:
     def _export(self, out: Path) -> None:
         from crosstune.export import export_model
 
-        recipe, data = self.recipe, self._data(self.folder.stage("collection"))
+        recipe, data = self.recipe, self._data(self._made)
         first: Sequence[Candidate] = list(islice(data.lists()[0].candidates(), PARITY_PAIRS))
         context = {
             "base_model": recipe.model,
@@ -188,6 +190,10 @@ class ReproductionPipeline:
             {q: dev.qrels.get(q, {}) for q in lists},
             [(row.query, row.passage) for row in islice(data.examples(), CALIBRATION_PAIRS)],
         )
+
+
+def _outcome(name: StageName, *inputs: object) -> str:
+    return fingerprint(*inputs, code_version(CODE[name]))
 
 
 def _by_rank(queries: dict[str, Scored]) -> Run:

@@ -9,6 +9,7 @@ from pathlib import Path
 from crosstune.data.judged_lists import JudgedLists
 from crosstune.data.msmarco_files import (
     check_whole,
+    read_msmarco_ranks,
     read_msmarco_run,
     read_qrels,
     read_top1000,
@@ -16,6 +17,8 @@ from crosstune.data.msmarco_files import (
 )
 from crosstune.data.reproduction_settings import MsMarcoFiles
 from crosstune.errors import InputError
+from crosstune.files import file_states
+from crosstune.progress import say
 from crosstune.records import Candidate, Example, Run
 
 
@@ -31,18 +34,44 @@ class MsMarco:
         names = {key: getattr(self.files, key) for key in ("triples", "top1000", "qrels", "baseline_run")}
         return {key: self.folder / name for key, name in names.items() if name is not None}
 
+    def training_inputs(self) -> list[object]:
+        """What decides the training pairs: evaluation's files may be mended without training anew."""
+        return [
+            self.files.model_dump(include={"folder", "triples"}),
+            file_states({"triples": self.paths()["triples"]}),
+        ]
+
     def check(self) -> dict[str, int]:
-        """Sizes in bytes, by key.
+        """Sizes in bytes, by key. What evaluation reads is read wholly here, as a stream, since its faults
+        would else be found after hours of training.
 
         Raises `InputError` for a file that is missing, empty, broken off, or whose first line is not of its
-        format.
+        format; for any line of the candidates, qrels and baseline run that is not; and for files without a
+        common query.
         """
         paths = self.paths()
         for path in paths.values():
             check_whole(path)
         next(self.examples())
-        next(self.candidates())
+        self._check_queries("top1000", {row.query_id for row in self.candidates()})
+        if "baseline_run" in paths:
+            ranks = read_msmarco_ranks(paths["baseline_run"])
+            self._check_queries("baseline_run", {query_id for query_id, _, _ in ranks})
         return {key: path.stat().st_size for key, path in paths.items()}
+
+    def _check_queries(self, key: str, found: set[str]) -> None:
+        paths, judged = self.paths(), self.qrels().keys()
+        missing = len(judged - found)
+        if missing == len(judged):
+            raise InputError(
+                f"{paths[key]}: no query of it is in {paths['qrels']}; the two files are of different query "
+                "sets (dev, dev.small, eval)"
+            )
+        if missing:
+            say(
+                f"  {paths[key]}: has nothing for {missing:,} of the {len(judged):,} judged queries; they "
+                "count 0"
+            )
 
     def examples(self) -> Iterator[Example]:
         """Each triple's positive, then its negative."""

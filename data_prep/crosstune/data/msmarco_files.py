@@ -5,6 +5,8 @@ They are tab separated without any quoting. Every error names file and line.
 
 from __future__ import annotations
 
+from array import array
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,10 @@ from pathlib import Path
 from crosstune.errors import InputError
 from crosstune.files import read_lines
 from crosstune.records import Candidate
+from crosstune.trec import trec_run_hint
 
+TOP1000 = ("qid", "pid", "query", "passage")
+RANKS = ("qid", "pid", "rank")
 BROKEN_OFF = "usually a download or an unpacking that broke off: fetch and unpack it again"
 
 
@@ -42,11 +47,12 @@ def read_top1000(path: Path) -> Iterator[Candidate]:
     """Yields the lines `qid, pid, query, passage` in the order of the file, which is random.
 
     Raises `InputError` for a line without four columns, an id that is no integer, a query id that comes
-    with two texts, and for a file that ends inside a line.
+    with two texts, for a file that ends inside a line, and, after its last line, for a passage that is
+    listed twice for a query.
     """
     check_whole(path)
     texts: dict[str, tuple[int, str]] = {}
-    for number, (query_id, doc_id, query, passage) in _rows(path, ("qid", "pid", "query", "passage")):
+    for number, (query_id, doc_id, query, passage) in _listed_once(path, TOP1000):
         for name, value in (("qid", query_id), ("pid", doc_id)):
             _integer(path, number, name, value)
         first, text = texts.setdefault(query_id, (number, query))
@@ -76,22 +82,27 @@ def read_qrels(path: Path) -> dict[str, set[str]]:
 
 
 def read_msmarco_run(path: Path) -> dict[str, dict[str, int]]:
-    """Query id -> passage id -> rank, from lines `qid pid rank`.
+    """Query id -> passage id -> rank, from lines `qid pid rank`. Raises `InputError` as
+    `read_msmarco_ranks`."""
+    run: dict[str, dict[str, int]] = {}
+    for query_id, doc_id, rank in read_msmarco_ranks(path):
+        run.setdefault(query_id, {})[doc_id] = rank
+    return run
+
+
+def read_msmarco_ranks(path: Path) -> Iterator[tuple[str, str, int]]:
+    """Yields the lines `qid, pid, rank` in the order of the file.
 
     Raises `InputError` for a line without three columns, an id or a rank that is no integer, a rank that is
-    not from 1 to 1,000, and a passage that is listed twice for a query.
+    not from 1 to 1,000, and, after the last line, for a passage that is listed twice for a query.
     """
     check_whole(path)
-    run: dict[str, dict[str, int]] = {}
-    for number, (query_id, doc_id, rank) in _rows(path, ("qid", "pid", "rank")):
+    for number, (query_id, doc_id, rank) in _listed_once(path, RANKS):
         for name, value in (("qid", query_id), ("pid", doc_id), ("rank", rank)):
             _integer(path, number, name, value)
         if not 1 <= int(rank) <= 1000:
             raise InputError(f"{path}:{number}: rank is {rank}; 1 to 1000 was expected")
-        if doc_id in run.setdefault(query_id, {}):
-            raise InputError(f"{path}:{number}: passage {doc_id} is listed twice for query {query_id}")
-        run[query_id][doc_id] = int(rank)
-    return run
+        yield query_id, doc_id, int(rank)
 
 
 def check_whole(path: Path) -> None:
@@ -113,11 +124,36 @@ def _rows(path: Path, names: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]
     for number, line in read_lines(path):
         columns = line.split("\t")
         if len(columns) != len(names):
+            hint = trec_run_hint(line) if names is RANKS else ""
             raise InputError(
                 f"{path}:{number}: found {len(columns)} tab-separated columns, {len(names)} were expected: "
-                f"{', '.join(names)}"
+                f"{', '.join(names)}{hint}"
             )
         yield number, columns
+
+
+def _listed_once(path: Path, names: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
+    """The rows, whose first columns are query and passage. Raises `InputError` after the last one where a
+    passage stands twice for a query. The file may be in any order and long: 8 bytes a row are held."""
+    listed: defaultdict[str, array[int]] = defaultdict(lambda: array("q"))
+    for number, columns in _rows(path, names):
+        listed[columns[0]].append(hash(columns[1]))
+        yield number, columns
+    for query_id, hashes in listed.items():
+        if len(set(hashes)) < len(hashes):
+            _name_twin(path, names, query_id)
+
+
+def _name_twin(path: Path, names: tuple[str, ...], query_id: str) -> None:
+    """Reads the file again for the lines; nothing is raised where two hashes alone were the same."""
+    first: dict[str, int] = {}
+    for number, columns in _rows(path, names):
+        if columns[0] == query_id and first.setdefault(columns[1], number) != number:
+            raise InputError(
+                f"{path}:{number}: passage {columns[1]} is listed twice for query {query_id}, first on line "
+                f"{first[columns[1]]}; a ranking holds each once. To keep the first of each: "
+                f"""awk -F'\\t' '!seen[$1, $2]++' {path.name}"""
+            )
 
 
 def _integer(path: Path, number: int, name: str, value: str) -> str:

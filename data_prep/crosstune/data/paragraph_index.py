@@ -61,12 +61,17 @@ class ParagraphIndex:
     handle: BinaryIO
 
     def text(self, doc_id: str, at: str) -> str:
-        """Raises `InputError` for an id that is not there, which was read `at` a file and line."""
+        """Raises `InputError` as `place`."""
+        return decode_at(self.handle, self.paragraphs, self.place(doc_id, at)).text
+
+    def place(self, doc_id: str, at: str) -> int:
+        """The byte where the paragraph begins. Raises `InputError` for an id that is not there, which was
+        read `at` a file and line."""
         name = doc_id.encode()
         place = int(self.ids.searchsorted(name))
         if place == len(self.ids) or self.ids[place] != name:
             raise InputError(f"{at}: paragraph {doc_id!r} is not in {self.paragraphs}")
-        return decode_at(self.handle, self.paragraphs, int(self.places[place])).text
+        return int(self.places[place])
 
 
 @contextmanager

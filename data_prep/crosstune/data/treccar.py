@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -12,9 +13,13 @@ from crosstune.data.paragraph_index import build_index, open_index
 from crosstune.data.reproduction_settings import TrecCarFiles
 from crosstune.data.treccar_files import topic_text
 from crosstune.errors import InputError
+from crosstune.files import file_states
 from crosstune.records import Candidate, Example, Qrels, Run
 from crosstune.trec import read_qrels, read_run_lines
 
+Row = tuple[int, str, str, float]
+"""Line number, topic, paragraph, score."""
+TRAINING = ("paragraphs", "train_run", "train_qrels")
 RUNS = ("train_run", "dev_run", "test_run")
 
 
@@ -34,11 +39,18 @@ class TrecCar:
         folds = {f"train_qrels {number}": name for number, name in enumerate(files.train_qrels)}
         return {key: self.folder / name for key, name in (names | folds).items()}
 
+    def training_inputs(self) -> list[object]:
+        """What decides the training pairs: evaluation's files may be mended without training anew."""
+        read = {key: path for key, path in self.paths().items() if key.split()[0] in TRAINING}
+        return [self.files.model_dump(include={"folder", "train_depth", *TRAINING}), file_states(read)]
+
     def check(self) -> dict[str, int]:
         """Builds the index of the paragraphs and returns the files' sizes in bytes, by key.
 
-        Raises `InputError` for a file that is missing, empty or not of its format, and when the first
-        candidates of a run are not judged or not among the paragraphs.
+        What evaluation reads is read wholly here, since its faults would else be found after hours of
+        training. Raises `InputError` for a file that is missing, empty or not of its format, for any line of
+        the dev and the test run that is not, for a candidate of theirs that is not among the paragraphs or
+        that a topic lists twice, and when no topic of a run is judged.
         """
         paths = self.paths()
         for key in RUNS:
@@ -48,57 +60,47 @@ class TrecCar:
                 )
         build_index(paths["paragraphs"], self._index)
         next(self.examples())
-        for part in self.lists():
-            next(part.candidates())
+        with open_index(paths["paragraphs"], self._index) as index:
+            for part in self._parts():
+                for number, _, doc_id, _ in part.rows():
+                    index.place(doc_id, f"{part.run}:{number}")
         return {key: path.stat().st_size for key, path in paths.items()}
 
     def examples(self) -> Iterator[Example]:
         """For each topic of the training run, in the order of the file, its first `train_depth` candidates;
         relevant is what the folds' judgements name. No positive is added that BM25 missed."""
         relevant = _relevant([self.paths()[f"train_qrels {n}"] for n in range(len(self.files.train_qrels))])
-        for row in self._candidates(self.paths()["train_run"], self.files.train_depth):
+        run = self.paths()["train_run"]
+        for row in self._with_texts(run, _first(run, self.files.train_depth)):
             yield Example(row.query, row.passage, int(row.doc_id in relevant.get(row.query_id, ())))
 
     def lists(self) -> list[JudgedLists]:
         """Dev (fold 4, its first queries) and test, which the published figure is of."""
+        return [
+            JudgedLists(part.split, part.qrels, partial(self._candidates, part), part.count, part.first_stage)
+            for part in self._parts()
+        ]
+
+    def _parts(self) -> list[_Part]:
         paths, files = self.paths(), self.files
         dev, test = read_qrels(paths["dev_qrels"]), read_qrels(paths["test_qrels"])
         drawn = self._first_queries(paths["dev_run"], files.dev_queries)
+        first = {q: dev[q] for q in drawn if q in dev}
         return [
-            self._part("dev", {q: dev[q] for q in drawn if q in dev}, files.dev_depth),
-            self._part("test", test, files.test_depth),
+            _Part("dev", paths["dev_run"], files.dev_depth, first, paths["dev_qrels"]),
+            _Part("test", paths["test_run"], files.test_depth, test, paths["test_qrels"]),
         ]
 
     @property
     def _index(self) -> Path:
         return self.made / "paragraphs"
 
-    def _part(self, split: str, qrels: Qrels, depth: int) -> JudgedLists:
-        path = self.paths()[f"{split}_run"]
+    def _candidates(self, part: _Part) -> Iterator[Candidate]:
+        return self._with_texts(part.run, part.rows())
 
-        def first_stage() -> Run:
-            run: Run = {}
-            for _, query_id, doc_id, score in _first(path, depth):
-                if query_id in qrels:
-                    run.setdefault(query_id, {})[doc_id] = score
-            return run
-
-        def candidates() -> Iterator[Candidate]:
-            judged = (row for row in self._candidates(path, depth) if row.query_id in qrels)
-            first = next(judged, None)
-            if first is None:
-                raise InputError(f"{path}: no topic of it is judged in {self.paths()[f'{split}_qrels']}")
-            yield first
-            yield from judged
-
-        def count() -> int:
-            return sum(1 for row in _first(path, depth) if row[1] in qrels)
-
-        return JudgedLists(split, qrels, candidates, count, first_stage)
-
-    def _candidates(self, run: Path, depth: int) -> Iterator[Candidate]:
+    def _with_texts(self, run: Path, rows: Iterator[Row]) -> Iterator[Candidate]:
         with open_index(self.paths()["paragraphs"], self._index) as index:
-            for number, query_id, doc_id, _ in _first(run, depth):
+            for number, query_id, doc_id, _ in rows:
                 text = index.text(doc_id, f"{run}:{number}")
                 yield Candidate(query_id, doc_id, topic_text(query_id), text)
 
@@ -108,8 +110,38 @@ class TrecCar:
         )
 
 
-def _first(run: Path, depth: int) -> Iterator[tuple[int, str, str, float]]:
-    """The first `depth` lines of each topic. Raises `InputError` where a topic's lines stand apart."""
+@dataclass(frozen=True)
+class _Part:
+    """A split: the first `depth` candidates in `run` of the topics in `qrels`, which `judged` names."""
+
+    split: str
+    run: Path
+    depth: int
+    qrels: Qrels
+    judged: Path
+
+    def rows(self) -> Iterator[Row]:
+        """Raises `InputError` as `_first`, and where no topic of the run is judged."""
+        rows = (row for row in _first(self.run, self.depth) if row[1] in self.qrels)
+        first = next(rows, None)
+        if first is None:
+            raise InputError(f"{self.run}: no topic of it is judged in {self.judged}")
+        yield first
+        yield from rows
+
+    def count(self) -> int:
+        return sum(1 for _ in self.rows())
+
+    def first_stage(self) -> Run:
+        run: Run = {}
+        for _, query_id, doc_id, score in self.rows():
+            run.setdefault(query_id, {})[doc_id] = score
+        return run
+
+
+def _first(run: Path, depth: int) -> Iterator[Row]:
+    """The first `depth` lines of each topic. Raises `InputError` where a topic's lines stand apart, and where
+    they list a paragraph twice."""
     seen: set[str] = set()
     for query_id, rows in groupby(read_run_lines(run), key=lambda row: row[1]):
         first = list(islice(rows, depth))
@@ -119,7 +151,19 @@ def _first(run: Path, depth: int) -> Iterator[tuple[int, str, str, float]]:
                 f"stand together: sort -s -k1,1 {run.name}"
             )
         seen.add(query_id)
+        _no_twins(run, first)
         yield from first
+
+
+def _no_twins(run: Path, rows: Sequence[Row]) -> None:
+    lines: dict[str, int] = {}
+    for number, query_id, doc_id, _ in rows:
+        if lines.setdefault(doc_id, number) != number:
+            raise InputError(
+                f"{run}:{number}: paragraph {doc_id} is listed twice for topic {query_id}, first on line "
+                f"{lines[doc_id]}; a ranking holds each once. To keep the first of each: "
+                f"awk '!seen[$1, $3]++' {run.name}"
+            )
 
 
 def _relevant(paths: Sequence[Path]) -> dict[str, set[str]]:

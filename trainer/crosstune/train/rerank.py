@@ -11,7 +11,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crosstune.errors import InputError
 from crosstune.files import staged_file
 from crosstune.progress import progress
 from crosstune.records import Candidate
@@ -50,8 +49,8 @@ def rerank_stream(
 ) -> RerankedStream:
     """Scores every candidate by log p(relevant); only ids and scores are held in memory.
 
-    `model` has one label, whose logit is the log-odds; `total` is the number of candidates, for the progress.
-    Raises `InputError` for a document that comes twice for one query.
+    `model` has one label, whose logit is the log-odds; `candidates` name a document once a query, as the
+    streams of `crosstune.data` make sure; `total` is their number, for the progress.
     """
     queries: dict[str, Scored] = {}
     started = time.perf_counter()
@@ -63,8 +62,6 @@ def rerank_stream(
                 scored.doc_ids.append(row.doc_id)
                 scored.scores.append(log_sigmoid(logit))
             advance(len(rows))
-    for query_id, scored in queries.items():
-        _no_twins(query_id, scored.doc_ids)
     seconds = time.perf_counter() - started
     return RerankedStream(queries, 1000 * seconds / len(queries) if queries else 0.0)
 
@@ -80,12 +77,3 @@ def write_msmarco_run(path: Path, queries: dict[str, Scored]) -> None:
         for query_id, scored in queries.items():
             for doc_id, rank in scored.ranks().items():
                 handle.write(f"{query_id}\t{doc_id}\t{rank}\n")
-
-
-def _no_twins(query_id: str, doc_ids: list[str]) -> None:
-    if len(set(doc_ids)) < len(doc_ids):
-        seen: set[str] = set()
-        twin = next(doc_id for doc_id in doc_ids if doc_id in seen or seen.add(doc_id))  # type: ignore[func-returns-value]
-        raise InputError(
-            f"the candidates list document {twin} twice for query {query_id}; a ranking holds each once"
-        )
