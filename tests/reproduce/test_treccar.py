@@ -160,6 +160,13 @@ def test_a_paragraph_that_a_topic_lists_twice_is_refused_with_both_lines(car: Pa
         _opened(car)
 
 
+def test_a_paragraph_that_a_training_topic_lists_twice_does_not_stop_a_training(car: Path) -> None:
+    lines = (car / "train.run").read_text().splitlines()
+    (car / "train.run").write_text("\n".join([*lines[:7], lines[3], *lines[8:]]) + "\n")
+    examples = list(_opened(car).examples())
+    assert (len(examples), examples[7]) == (200, examples[3])
+
+
 @pytest.mark.parametrize("file", [PARAGRAPHS, *QRELS.values(), "train.run", "dev.run", "test.run"])
 def test_training_depends_on_its_own_files_alone(car: Path, tmp_path: Path, file: str) -> None:
     base = tiny_cross_encoder(tmp_path / "base")

@@ -121,8 +121,10 @@ class _Part:
     judged: Path
 
     def rows(self) -> Iterator[Row]:
-        """Raises `InputError` as `_first`, and where no topic of the run is judged."""
-        rows = (row for row in _first(self.run, self.depth) if row[1] in self.qrels)
+        """Raises `InputError` as `_first`, where a topic lists a paragraph twice, and where no topic of the
+        run is judged."""
+        listed = _listed_once(self.run, _first(self.run, self.depth))
+        rows = (row for row in listed if row[1] in self.qrels)
         first = next(rows, None)
         if first is None:
             raise InputError(f"{self.run}: no topic of it is judged in {self.judged}")
@@ -140,8 +142,7 @@ class _Part:
 
 
 def _first(run: Path, depth: int) -> Iterator[Row]:
-    """The first `depth` lines of each topic. Raises `InputError` where a topic's lines stand apart, and where
-    they list a paragraph twice."""
+    """The first `depth` lines of each topic. Raises `InputError` where a topic's lines stand apart."""
     seen: set[str] = set()
     for query_id, rows in groupby(read_run_lines(run), key=lambda row: row[1]):
         first = list(islice(rows, depth))
@@ -151,19 +152,21 @@ def _first(run: Path, depth: int) -> Iterator[Row]:
                 f"stand together: sort -s -k1,1 {run.name}"
             )
         seen.add(query_id)
-        _no_twins(run, first)
         yield from first
 
 
-def _no_twins(run: Path, rows: Sequence[Row]) -> None:
-    lines: dict[str, int] = {}
-    for number, query_id, doc_id, _ in rows:
-        if lines.setdefault(doc_id, number) != number:
-            raise InputError(
-                f"{run}:{number}: paragraph {doc_id} is listed twice for topic {query_id}, first on line "
-                f"{lines[doc_id]}; a ranking holds each once. To keep the first of each: "
-                f"awk '!seen[$1, $3]++' {run.name}"
-            )
+def _listed_once(run: Path, rows: Iterator[Row]) -> Iterator[Row]:
+    for query_id, group in groupby(rows, key=lambda row: row[1]):
+        lines: dict[str, int] = {}
+        for row in group:
+            number, _, doc_id, _ = row
+            if lines.setdefault(doc_id, number) != number:
+                raise InputError(
+                    f"{run}:{number}: paragraph {doc_id} is listed twice for topic {query_id}, first on line "
+                    f"{lines[doc_id]}; a ranking holds each once. To keep the first of each: "
+                    f"awk '!seen[$1, $3]++' {run.name}"
+                )
+            yield row
 
 
 def _relevant(paths: Sequence[Path]) -> dict[str, set[str]]:
