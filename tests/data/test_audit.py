@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import random
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from crosstune.data.audit import Audit, audit, render_audit
-from crosstune.data.audit.boilerplate import find_boilerplate
+from crosstune.data.audit.boilerplate import Phrase, find_boilerplate
+from crosstune.data.audit.near_passages import EACH_WITH_EACH, find_equal_passages
+from crosstune.near_equal import find_equal
 from crosstune.records import Collection
 from crosstune.serve.pairs import LengthRule
 from crosstune.serve.windows import Windows
@@ -75,7 +79,55 @@ def test_leakage_by_id(found: Audit) -> None:
     assert overlap.near_queries == {"e2": "t2"}
     assert overlap.positives == ["shared"]
     assert overlap.equal_positives == {"A": "a"}
+    assert overlap.near_positives == {}
     assert overlap.of_positives == 3
+    assert "2 of 3 positives are shared" in render_audit(found)
+    assert "A = a" in render_audit(found)
+
+
+def _prose(rng: random.Random, words: int = 25) -> list[str]:
+    return ["".join(rng.choices("abcdefghijklmnop", k=rng.randint(3, 9))) for _ in range(words)]
+
+
+def test_positives_that_differ_by_one_word_are_named_by_id() -> None:
+    rng = random.Random(2)
+    train = {f"a{n}": _prose(rng) for n in range(10)}
+    test = {f"b{n}": [*words[:12], "changed", *words[13:]] for n, words in enumerate(train.values())}
+    passages = {d: " ".join(words) for d, words in (train | test).items()}
+    queries = {f"q{d}": f"query {n} {d}" for n, d in enumerate(passages)}
+    qrels = {"train": {f"q{d}": {d: 1} for d in train}, "test": {f"q{d}": {d: 1} for d in test}}
+    collection = Collection("near", passages, queries, qrels)  # type: ignore[arg-type]
+    found = audit(collection, {}, [], _words, LengthRule(max_tokens=64, max_query_tokens=32))
+    (overlap,) = found.overlaps
+    assert overlap.near_positives == {f"b{n}": f"a{n}" for n in range(10)}
+    assert "10 of 10 test positives are train positives too, or equal or nearly equal one" in " ".join(
+        found.advice
+    )
+    page = render_audit(found)
+    assert "10 of 10 positives are shared" in page
+    assert "b3 ≈ a3" in page
+    assert "rare words" not in page
+    words = dataclasses.replace(overlap, all_compared=False)
+    assert "rare words" in render_audit(dataclasses.replace(found, overlaps=[words]))
+
+
+def test_many_positives_are_compared_by_their_rare_words() -> None:
+    """As comparing each with each finds them, copies with a word in ten replaced among them."""
+    rng = random.Random(3)
+    known = {f"a{n}": _prose(rng) for n in range(400)}
+    asked = {f"b{n}": _prose(rng) for n in range(260)}
+    for n in range(20):
+        copy = list(known[f"a{n}"])
+        for place in rng.sample(range(25), n % 3):
+            copy[place] = "x" * len(copy[place])
+        asked[f"c{n}"] = copy
+    texts = [{d: " ".join(words) for d, words in side.items()} for side in (known, asked)]
+    texts[0]["one"], texts[1]["other"] = "colour", "Colour!"
+    assert len(texts[0]) * len(texts[1]) > EACH_WITH_EACH
+    equal, near = find_equal_passages(texts[0], texts[1])
+    assert (equal, near) == find_equal(texts[0], texts[1])
+    assert len(equal) == 8
+    assert len(near) == 13
 
 
 def test_recall_by_depth_is_over_all_positives(found: Audit) -> None:
@@ -119,9 +171,22 @@ def test_each_finding_has_its_advice(found: Audit) -> None:
         "improve the first stage",
         "2 test queries equal or nearly",
         "2 of 3 test",
+        "20 % of the queries are cut at max_query_tokens = 8: raise train.max_query_tokens",
+        "2 unjudged candidates may be positives (teacher's score, or similarity to a positive, from 0.7)",
+        "0 of them are taken as negatives: answer them in crosstune review RUN",
     ):
         assert part in text
     assert "2 passages share 1 texts" in text
+
+
+def test_queries_without_a_positive_have_their_advice() -> None:
+    qrels = {"train": {"t1": {"a": 1}, "t2": {"b": 0}}, "test": {"e1": {"A": 0}, "e2": {"b": 1}}}
+    collection = Collection("air", PASSAGES, QUERIES, qrels)  # type: ignore[arg-type]
+    text = " ".join(audit(collection, {}, [], _words, LengthRule(max_tokens=64, max_query_tokens=32)).advice)
+    assert "1 of 2 train queries have no positive: they give no training group" in text
+    assert "1 of 2 test queries have no positive: they count 0 in each measure" in text
+    assert "take their lines out of qrels/test.tsv" in text
+    assert "unjudged candidates" not in text
 
 
 def test_the_page_loads_nothing_and_escapes_everything(found: Audit) -> None:
@@ -136,8 +201,17 @@ def test_boiler_plate_is_named_once_with_its_passages() -> None:
     notice = "all rights reserved by the owners of this text"
     texts = {f"d{n}": f"passage {n} about {n * n} things {notice if n < 25 else n}" for n in range(60)}
     phrases = _eights(f"things {notice}")
-    assert find_boilerplate(texts) in [{phrase: 25} for phrase in phrases]
+    held = Phrase(25, ["d0", "d1", "d2", "d3", "d4"])
+    assert find_boilerplate(texts) in [{phrase: held} for phrase in phrases]
     assert find_boilerplate({"a": notice, "b": notice}) == {}
+
+
+def test_passages_with_boiler_plate_are_named() -> None:
+    notice = "all rights reserved by the owners of this text"
+    passages = {f"d{n}": f"{n} {notice}" for n in range(30)}
+    collection = Collection("air", passages, {"t": "rights"}, {"train": {"t": {"d0": 1}}})
+    page = render_audit(audit(collection, {}, [], _words, LengthRule(max_tokens=64, max_query_tokens=32)))
+    assert "30 passages (d0, d1, d2, d3, d4, …): " in page
 
 
 def _eights(text: str) -> list[str]:

@@ -1,20 +1,20 @@
-"""The parts of the audit, and the sentences that say what to do about each."""
+"""The parts of the audit."""
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from crosstune.data.audit.boilerplate import find_boilerplate
+from crosstune.data.audit.advice import SUSPECTS, advise
+from crosstune.data.audit.boilerplate import Phrase, find_boilerplate
 from crosstune.data.audit.overlap import Overlap, find_overlaps
 from crosstune.data.mining.ledger import suspicion
 from crosstune.records import Collection, Qrels, Run, ranking
 
 DEPTHS = (1, 5, 10, 20, 50, 100)
-SUSPECTS = 50
 LANGUAGE_SAMPLE = 500
 LANGUAGE_CHARACTERS = 40
 
@@ -47,7 +47,7 @@ class Audit:
     recall: dict[str, dict[str, float]]
     overlaps: list[Overlap]
     repeated_passages: list[list[str]]
-    boilerplate: dict[str, int]
+    boilerplate: dict[str, Phrase]
     languages: dict[str, int]
     suspects: list[dict[str, Any]]
     advice: list[str]
@@ -74,13 +74,7 @@ def audit(
     suspects = _suspects(collection, ledger)
     languages = _languages(list(collection.passages.values()))
     boilerplate = find_boilerplate(collection.passages)
-    advice = _advice(lengths, recall, overlaps, repeated, languages, rule.max_tokens)
-    if boilerplate:
-        advice.append(
-            f"A phrase of boiler plate stands in {max(boilerplate.values())} passages: cut such phrases out "
-            "of the texts, since they take room and tell no passage from another."
-        )
-    return Audit(
+    found = Audit(
         name=collection.name,
         sizes=sizes,
         labels=labels,
@@ -91,8 +85,9 @@ def audit(
         boilerplate=boilerplate,
         languages=languages,
         suspects=suspects,
-        advice=advice,
+        advice=[],
     )
+    return replace(found, advice=advise(found, rule.max_tokens, rule.max_query_tokens))
 
 
 def _labels(qrels: Qrels) -> dict[str, float]:
@@ -168,46 +163,3 @@ def _languages(texts: Sequence[str]) -> dict[str, int]:
     able = [text for text in texts if len(text) >= LANGUAGE_CHARACTERS]
     sample = able[:: max(1, len(able) // LANGUAGE_SAMPLE)][:LANGUAGE_SAMPLE]
     return dict(Counter(str(classify(text[:2000])[0]) for text in sample).most_common())
-
-
-def _advice(
-    lengths: Mapping[str, Mapping[str, float]],
-    recall: Mapping[str, Mapping[str, float]],
-    overlaps: Sequence[Overlap],
-    repeated: Sequence[Sequence[str]],
-    languages: Mapping[str, int],
-    max_tokens: int,
-) -> list[str]:
-    advice = []
-    if (cut := lengths["passages"]["cut"]) > 0.05:
-        advice.append(
-            f"{100 * cut:.0f} % of the passages are longer than max_tokens = {max_tokens} leaves room for: "
-            "raise train.max_tokens, read them in windows (train.windows), or split the passages."
-        )
-    for split, depths in recall.items():
-        if depths["R@100"] < 0.8:
-            advice.append(
-                f"The first stage finds {depths['R@100']:.2f} of the {split} positives in its best 100; no "
-                "reranker can pass that: improve the first stage."
-            )
-    for overlap in overlaps:
-        shared = len(overlap.equal_queries) + len(overlap.near_queries)
-        if shared:
-            advice.append(
-                f"{shared} {overlap.later} queries equal or nearly equal a {overlap.earlier} query: take "
-                f"them out of {overlap.earlier}, or believe the measures without them alone."
-            )
-        if overlap.positives or overlap.equal_positives:
-            advice.append(
-                f"{len(overlap.positives) + len(overlap.equal_positives)} of {overlap.of_positives} "
-                f"{overlap.later} positives are {overlap.earlier} positives too: a model may know the "
-                "passages by heart; split by passage where that is no part of the job."
-            )
-    if repeated:
-        advice.append(
-            f"{sum(map(len, repeated))} passages share {len(repeated)} texts: keep one of each, or judge all."
-        )
-    total = sum(languages.values())
-    if total and len(languages) > 1 and max(languages.values()) < 0.9 * total:
-        advice.append("The passages are of several languages: the base must know them all.")
-    return advice

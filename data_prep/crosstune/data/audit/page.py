@@ -70,19 +70,35 @@ th:first-child, .text { text-align: left; }
 Nearly equal queries ({{ overlap.near_queries|length }}):
 {% for id, other in overlap.near_queries.items() %}{{ id }} ≈ {{ other }}{{ ", " if not loop.last }}
 {%- endfor %}</p>
-<details><summary>{{ overlap.positives|length }} of {{ overlap.of_positives }} positives are shared</summary>
-<p class="ids">{{ overlap.positives|join(", ") }}</p></details>
+{% set shared = overlap.positives|length + overlap.equal_positives|length + overlap.near_positives|length %}
+<details><summary>{{ shared }} of {{ overlap.of_positives }} positives are shared:
+{{ overlap.positives|length }} by id, {{ overlap.equal_positives|length }} equal,
+{{ overlap.near_positives|length }} nearly equal</summary>
+<p class="ids">By id: {{ overlap.positives|join(", ") }}<br>
+Equal:
+{% for id, other in overlap.equal_positives.items() %}{{ id }} = {{ other }}{{ ", " if not loop.last }}
+{%- endfor %}<br>
+Nearly equal:
+{% for id, other in overlap.near_positives.items() %}{{ id }} ≈ {{ other }}{{ ", " if not loop.last }}
+{%- endfor %}</p>
+{% if not overlap.all_compared %}
+<p>There are too many to compare each with each: those that share rare words were compared, so that a nearly
+equal pair may be missing.</p>
+{% endif %}</details>
 {% else %}<p>There is only one split.</p>{% endfor %}
 <h2>Repeated passages</h2>
 <p class="ids">{% for ids in repeated_passages[:20] %}{{ ids|join(" = ") }}<br>{% else %}None.{% endfor %}</p>
 <h2>Boiler plate</h2>
-<p>{% for phrase, count in boilerplate.items() %}{{ count }} passages: {{ phrase }}<br>
+<p class="ids">{% for words, phrase in boilerplate.items() %}
+{{ phrase.passages }} passages ({{ phrase.ids|join(", ") }}
+{{- ", …" if phrase.passages > phrase.ids|length }}): {{ words }}<br>
 {% else %}None.{% endfor %}</p>
 <h2>Languages</h2>
 <p>{% for language, count in languages.items() %}{{ language }} {{ count }} {% endfor %}</p>
 <h2>Likely false negatives</h2>
 <p>Unjudged candidates of train queries, by the teacher's score, or without a teacher by their similarity to
 a positive.</p>
+{% if suspects %}
 <div class="wide"><table>
 <thead><tr><th scope="col">suspicion</th><th scope="col">rank</th><th scope="col">mining</th>
 <th class="text" scope="col">query</th><th class="text" scope="col">passage</th></tr></thead>
@@ -90,6 +106,7 @@ a positive.</p>
 <td>{{ row.reason|replace("_", " ") }}</td><td class="text">{{ row.query_id }}: {{ row.query }}</td>
 <td class="text">{{ row.doc_id }}: {{ row.text }}</td></tr>{% endfor %}</tbody>
 </table></div>
+{% else %}<p>None.</p>{% endif %}
 </main>
 </body>
 </html>
