@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Crosstune
+from conftest import Crosstune, write_collection
 
 from crosstune.data import read_groups, read_ledger
 
@@ -143,3 +144,48 @@ def test_the_audit_of_a_run_and_of_a_collection(
     assert alone.code == 0, alone.err
     found = json.loads((tmp_path / "runs" / "audit-collection" / "audit.json").read_text())
     assert found["recall"]["train"]["R@20"] == json.loads(of_run.out)["recall"]["train"]["R@20"]
+
+
+def test_a_collection_that_gives_no_group_is_audited_all_the_same(
+    tmp_path: Path, crosstune: Crosstune
+) -> None:
+    """Two of its three passages are relevant to the one query, the third shares no word with it."""
+    folder = tmp_path / "three"
+    (folder / "qrels").mkdir(parents=True)
+    texts = ("open a file", "close a file", "nothing else here")
+    rows = [{"_id": f"d{n}", "title": "", "text": text} for n, text in enumerate(texts)]
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "queries.jsonl").write_text('{"_id": "q", "text": "file"}\n')
+    (folder / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\nq\td0\t1\nq\td1\t1\n")
+    done = crosstune("inspect", folder, "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "mines nothing here, so that no likely false negative can be named" in done.out
+    assert "no group could be mined" in done.out
+    assert "Audit of three" in (tmp_path / "out" / "audit.html").read_text()
+    assert json.loads((tmp_path / "out" / "audit.json").read_text())["suspects"] == []
+
+
+def test_a_compressed_collection_is_audited(tmp_path: Path, crosstune: Crosstune) -> None:
+    folder = write_collection(tmp_path / "packed")
+    plain = crosstune("inspect", folder, "--json")
+    for name in ("corpus.jsonl", "queries.jsonl", "qrels/train.tsv"):
+        with (folder / name).open("rb") as handle, gzip.open(folder / f"{name}.gz", "wb") as packed:
+            packed.write(handle.read())
+        (folder / name).unlink()
+    done = crosstune("inspect", folder, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out) == json.loads(plain.out)
+
+
+def test_what_is_neither_run_nor_beir_folder(tmp_path: Path, crosstune: Crosstune) -> None:
+    gone = crosstune("inspect", "no/such/place")
+    assert gone.code == 2
+    assert "no/such/place: no such file or folder; a run folder or a BEIR folder was expected" in gone.err
+    (tmp_path / "good.jsonl").write_text('{"query": "a", "positive": "b", "negative": "c"}\n')
+    (tmp_path / "trec").mkdir()
+    (tmp_path / "trec" / "topics.tsv").write_text("1\tfile\n")
+    for given in ("pairs:good.jsonl", "good.jsonl", "trec"):
+        done = crosstune("inspect", given)
+        assert done.code == 2
+        assert f"crosstune convert {given} FOLDER, then crosstune inspect FOLDER" in done.err
+    assert "no such folder" in crosstune("inspect", "no/such/place", "q1").err

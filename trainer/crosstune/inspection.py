@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crosstune.errors import InputError
-from crosstune.files import read_json, write_json, write_text
+from crosstune.files import find_file, read_json, write_json, write_text
 from crosstune.progress import say
 from crosstune.recipe import Recipe, load_collection_recipe
 from crosstune.records import SPLITS, Collection, Run
@@ -61,12 +62,14 @@ def audit(target: Path, out: Path | None, *, as_json: bool) -> str:
     """Writes `audit.html` and `audit.json` and returns the text to print.
 
     `target` is a run folder that was mined, or a BEIR folder: this one is retrieved and mined first, with the
-    settings of the recipe `domain` and in a temporary folder.
+    settings of the recipe `domain` and in a temporary folder. Raises `InputError` for anything else.
     """
-    if (target / "corpus.jsonl").is_file():
+    if find_file(target / "corpus.jsonl").is_file():
         found, default = _audit_collection(target), Path("runs") / f"audit-{target.resolve().name}"
     else:
         folder = RunFolder(target)
+        if not _source_file(folder).is_file():
+            raise InputError(_neither(target))
         collection = run_collection(folder)
         recipe = load_collection_recipe(str(folder.recipe))
         found, default = _audit(collection, recipe, folder.stage("retrieve"), folder.ledger), folder.audit
@@ -83,18 +86,52 @@ def audit(target: Path, out: Path | None, *, as_json: bool) -> str:
     )
 
 
+def _neither(target: Path) -> str:
+    """The message for what is no run folder and no BEIR folder."""
+    from crosstune.data.readers import FORMATS
+
+    kind, _, where = str(target).partition(":")
+    if where and kind in (*FORMATS, "auto"):
+        found = "a source that crosstune convert reads"
+    elif not target.exists():
+        return f"{target}: no such file or folder; a run folder or a BEIR folder was expected"
+    elif target.is_file():
+        found = "a file"
+    else:
+        found = (
+            "no run folder, or one that was stopped at its start (start it again), and no BEIR folder "
+            "(corpus.jsonl is missing)"
+        )
+    return (
+        f"{target}: is {found}; a run folder or a BEIR folder was expected. Make one of any other format: "
+        f"crosstune convert {shlex.quote(str(target))} FOLDER, then crosstune inspect FOLDER"
+    )
+
+
 def _audit_collection(path: Path) -> Audit:
     from crosstune.data import mine, read_collection, retrieve
     from crosstune.data.mining import LEDGER
 
     collection = read_collection(path)
     recipe = load_collection_recipe("domain", [f"collection=beir:{path}"])
+    unmined = "there is no train split" if "train" not in collection.qrels else ""
     with tempfile.TemporaryDirectory(prefix="crosstune-audit-") as name:
         folder = Path(name)
         retrieve(collection, recipe.first_stage, folder)
-        if "train" in collection.qrels:
-            mine(collection, read_run(folder / "train.trec"), recipe.mine, recipe.seed, folder)
-        return _audit(collection, recipe, folder, folder / LEDGER)
+        if not unmined:
+            try:
+                mine(collection, read_run(folder / "train.trec"), recipe.mine, recipe.seed, folder)
+            except InputError as error:
+                unmined = str(error)
+        found = _audit(collection, recipe, folder, folder / LEDGER)
+    if not unmined:
+        return found
+    say(f"  audited without mining: {unmined}")
+    told = (
+        f"The recipe domain mines nothing here, so that no likely false negative can be named: {unmined}. "
+        "Change that in a recipe of your own, and inspect its run."
+    )
+    return replace(found, advice=[*found.advice, told])
 
 
 def _audit(collection: Collection, recipe: Recipe, runs: Path, ledger: Path) -> Audit:
@@ -120,7 +157,9 @@ def run_collection(folder: RunFolder) -> Collection:
     """The collection that a run was made from."""
     from crosstune.data import read_collection
 
-    source = folder.stage("collection") / "source.json"
+    source = _source_file(folder)
+    if not folder.root.is_dir():
+        raise InputError(f"{folder.root}: no such folder; a run folder was expected")
     if not source.is_file():
         raise InputError(
             f"{folder.root}: is no run folder, or was stopped at its start ({source.name} is missing); "
@@ -130,6 +169,10 @@ def run_collection(folder: RunFolder) -> Collection:
         raise InputError(f"{folder.ledger}: no such file: mining has not ended in this run; start it again")
     path = Path(read_json(source)["folder"])
     return read_collection(path if path.is_absolute() else source.parent / path)
+
+
+def _source_file(folder: RunFolder) -> Path:
+    return folder.stage("collection") / "source.json"
 
 
 def _number(value: float | None) -> str:
