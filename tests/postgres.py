@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ class Server:
     folder: Path
     port: int
     bin: Path
+    control: Callable[..., None]
+    """`pg_ctl` on its data, with these words."""
 
     @property
     def connection(self) -> str:
@@ -67,9 +69,14 @@ def running(programs: Path) -> Iterator[Server]:
     call("initdb", "-D", data, "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C", *secure)
     options = f"-k {folder} -p {port} -c listen_addresses=127.0.0.1 -c fsync=off"
     log = str(folder / "log")
-    call("pg_ctl", "-D", data, "-o", options, "-l", log, "-w", "start")
+    log = str(folder / "log")
+
+    def control(*words: str) -> None:
+        call("pg_ctl", "-D", data, "-o", options, "-l", log, "-w", *words)
+
+    control("start")
     try:
-        yield Server(folder, port, programs)
+        yield Server(folder, port, programs, control)
     finally:
-        call("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+        control("stop", "-m", "immediate")
         shutil.rmtree(folder, ignore_errors=True)

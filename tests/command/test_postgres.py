@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -144,6 +146,49 @@ def test_a_connection_that_drops_again_is_an_error(server: Server, tmp_path: Pat
     told = r"dropped twice in query 'q1'.*server's log.*same command again"
     with _dropping(server, 2), pytest.raises(InputError, match=told):
         retrieve(ONE_QUERY, _settings(server, sql=SLEEPING), tmp_path)
+
+
+def _once_asleep(server: Server, act: Callable[[], None]) -> None:
+    """Acts when a statement sleeps."""
+    with psycopg.connect(server.connection, autocommit=True) as connection:
+        asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        until = time.monotonic() + 30
+        while not connection.execute(asleep).fetchall():
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    act()
+
+
+def test_a_server_that_restarts_is_waited_for(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def restart() -> None:
+        server.control("stop", "-m", "fast")
+        time.sleep(1)
+        server.control("start")
+
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(_once_asleep, server, restart)
+        summary = retrieve(ONE_QUERY, _settings(server, sql=SLEEPING), tmp_path)
+        work.result()
+    assert summary.notes["reconnects"] == 1
+    assert (tmp_path / "train.trec").read_text() == "q1 Q0 a 1 1.0 postgres\n"
+    assert re.search(r"PostgreSQL cannot be reached \(.+\); trying again in \d", capsys.readouterr().err)
+
+
+def test_a_server_that_does_not_come_back_is_an_error(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crosstune.data.first_stages.postgres._RECONNECT_SECONDS", 2)
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(_once_asleep, server, lambda: server.control("stop", "-m", "fast"))
+        told = r"could not be reached again within 2 s: .*server's log.*same command again"
+        try:
+            with pytest.raises(InputError, match=told):
+                retrieve(ONE_QUERY, _settings(server, sql=SLEEPING), tmp_path)
+        finally:
+            work.result()
+            server.control("start")
 
 
 @pytest.mark.parametrize(

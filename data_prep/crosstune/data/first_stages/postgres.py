@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _ROWS_AT_ONCE = 1000
 _MOST_EF_SEARCH = 1000
+_RECONNECT_SECONDS = 60
+_MOST_SECONDS_BETWEEN = 10
 _SESSION = """
 SELECT set_config('statement_timeout', %s, false), set_config('default_transaction_read_only', 'on', false)
 """
@@ -30,12 +32,14 @@ WHERE attrelid = to_regclass(%(table)s) AND attnum > 0 AND NOT attisdropped ORDE
 
 class Postgres:
     """One statement a query, through a server-side cursor. A connection that drops is opened once more for
-    the query it dropped in; the answers so far are kept."""
+    the query it dropped in, as soon as the server, which may be restarting, takes it; the answers so far are
+    kept."""
 
     def __init__(self, settings: PostgresSettings) -> None:
         """Raises `InputError` when the server cannot be reached, `MissingExtra` without psycopg."""
         with needs_extra("first_stage.kind=postgres", "postgres"):
             import psycopg  # noqa: F401
+            import tenacity  # noqa: F401
         self._settings = settings
         self._reconnects = 0
         self._queries_cut = 0
@@ -102,7 +106,7 @@ class Postgres:
                     ) from None
                 say(f"  the connection dropped in query {query_id!r}; connecting again")
                 self._reconnects += 1
-                self._connection = self._connect()
+                self._connection = self._reconnect()
         raise AssertionError("unreachable")
 
     def _ask(self, parameters: Mapping[str, Any]) -> list[tuple[str, float]]:
@@ -125,17 +129,48 @@ class Postgres:
     def _connect(self) -> psycopg.Connection[Any]:
         import psycopg
 
-        settings = self._settings
         try:
-            connection = psycopg.connect(
-                settings.connection, autocommit=True, connect_timeout=10, application_name="crosstune"
-            )
-            connection.execute(_SESSION, [f"{settings.seconds_per_query}s"])
+            return self._open()
         except psycopg.Error as error:
             raise InputError(
                 f"PostgreSQL cannot be reached: {_line(error)}; check that the server runs and "
                 "first_stage.connection names it. A password belongs into PGPASSWORD or ~/.pgpass"
             ) from None
+
+    def _reconnect(self) -> psycopg.Connection[Any]:
+        """A server that restarts refuses connections for a while: it is asked again, with growing waits."""
+        import psycopg
+        import tenacity
+
+        def told(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            wait = state.next_action.sleep if state.next_action else 0
+            reason = _line(error) if isinstance(error, psycopg.Error) else error
+            say(f"  PostgreSQL cannot be reached ({reason}); trying again in {wait:.1f} s")
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(psycopg.OperationalError),
+            wait=tenacity.wait_exponential(multiplier=0.5, max=_MOST_SECONDS_BETWEEN),
+            stop=tenacity.stop_after_delay(_RECONNECT_SECONDS),
+            before_sleep=told,
+            reraise=True,
+        )
+        try:
+            return retrying(self._open)
+        except psycopg.Error as error:
+            raise InputError(
+                f"PostgreSQL could not be reached again within {_RECONNECT_SECONDS} s: {_line(error)}; look "
+                "into the server's log, then call the same command again"
+            ) from None
+
+    def _open(self) -> psycopg.Connection[Any]:
+        import psycopg
+
+        settings = self._settings
+        connection = psycopg.connect(
+            settings.connection, autocommit=True, connect_timeout=10, application_name="crosstune"
+        )
+        connection.execute(_SESSION, [f"{settings.seconds_per_query}s"])
         return connection
 
     def _read_columns(self) -> dict[str, str]:
