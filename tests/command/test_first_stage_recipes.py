@@ -106,3 +106,19 @@ def test_tuning_says_how_to_keep_what_it_found(recipe: Path, crosstune: Crosstun
     refused = crosstune("retrieve", recipe, "first_stage={kind: dense}", "--tune")
     assert refused.code == 2
     assert "first_stage.kind is dense" in refused.err
+
+
+@pytest.mark.slow
+def test_a_full_disk_under_the_cache_of_vectors(
+    tmp_path: Path, small_disk: Path, recipe: Path, crosstune: Crosstune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROSSTUNE_CACHE", str(small_disk))
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * 260_000)
+    words = ("retrieve", recipe, f"first_stage={{kind: dense, model: {tmp_path / 'model'}, depth: 20}}")
+    done = crosstune(*words)
+    assert done.code == 2
+    assert "No space left on device" in done.err
+    assert "delete the file" not in done.err
+    ballast.unlink()
+    assert crosstune(*words).code == 0

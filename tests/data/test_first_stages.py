@@ -29,6 +29,7 @@ from crosstune.data import (
 from crosstune.data.first_stages.bm25 import open_saved
 from crosstune.data.first_stages.checks import Checker
 from crosstune.data.first_stages.hybrid import _reciprocal, _share, fuse
+from crosstune.data.first_stages.vector_index import VectorIndex
 from crosstune.errors import InputError, MissingExtra
 from crosstune.models import resolve_model
 from crosstune.records import Collection
@@ -79,6 +80,25 @@ def test_a_graph_is_held_against_the_exact_answer(encoder: Path, tmp_path: Path)
     assert notes["index"] == "hnsw"
     # With ef_search above the number of passages the graph misses none.
     assert notes["recall_against_exact"] == pytest.approx(1.0)
+
+
+def test_the_recall_of_a_graph_that_misses_is_what_counting_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROSSTUNE_CACHE", str(tmp_path))
+    drawn = np.random.default_rng(1)
+    vectors = drawn.normal(size=(3000, 24)).astype(np.float32)
+    queries = drawn.normal(size=(50, 24)).astype(np.float32)
+    settings = DenseSettings(exact_up_to=0, hnsw_m=4, hnsw_ef_construction=8, hnsw_ef_search=8)
+    index = VectorIndex(vectors, settings)
+    assert index.recall_against_exact() is None
+    _, places = index.search(queries, 10)
+    hits = 0
+    for query, found in zip(queries, places, strict=True):
+        exact = sorted(range(3000), key=lambda place: -float(vectors[place] @ query))[:10]
+        hits += sum(place in exact for place in found)
+    assert 0 < hits < 450
+    assert index.recall_against_exact() == pytest.approx(hits / 500)
 
 
 def test_cut_passages_are_counted_and_a_limit_beyond_the_model_is_refused(

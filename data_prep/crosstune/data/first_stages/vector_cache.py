@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -34,7 +36,7 @@ class PassageVectors:
 def passage_vectors(encoder: Encoder, texts: Sequence[str]) -> PassageVectors:
     """The vector of each text. What is encoded is kept at once, so a killed call goes on from there.
 
-    Raises `InputError` for a cache file that is damaged.
+    Raises `InputError` for a cache file that is damaged, `OSError` for a full disk.
     """
     keys = [_key(encoder, text) for text in texts]
     text_of = dict(zip(keys, texts, strict=True))
@@ -75,6 +77,8 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
             )
             yield cache
     except sqlite3.Error as error:
+        if "full" in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise InputError(
             f"{path}: the cache of vectors cannot be used ({error}); delete the file, what it holds is "
             "encoded again"
