@@ -142,6 +142,17 @@ def test_thresholds_that_leave_nothing_are_named(tmp_path: Path) -> None:
         _mine(tmp_path, teacher="x", likely_negative=0.001)
 
 
+def test_ranks_that_leave_nothing_are_named(tmp_path: Path) -> None:
+    """d0 is the only one within the ranks, and judged."""
+    with pytest.raises(InputError, match=r"no group .*'outside_ranks': 5.*; raise mine\.last_rank"):
+        _mine(tmp_path, {"d0": 1}, last_rank=1)
+
+
+def test_two_reasons_that_leave_nothing_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"raise mine\.last_rank.*, or lower mine\.margin"):
+        _mine(tmp_path, last_rank=3, margin=100.0)
+
+
 def _review(path: Path, **verdicts: str) -> str:
     rows = [{"query_id": "q", "doc_id": d, "verdict": verdict} for d, verdict in verdicts.items()]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -163,6 +174,22 @@ def test_the_last_answer_counts_and_a_cut_last_line_is_passed_over(tmp_path: Pat
     _mine(tmp_path, review=str(review))
     assert _reasons(tmp_path)["d0"] == "taken"
     assert _reasons(tmp_path)["d5"] == "taken"
+
+
+def test_answers_that_match_nothing_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    review = Path(_review(tmp_path / "r.jsonl", d0="relevant", d99="not"))
+    review.write_text(review.read_text() + '{"query_id": "NOQUERY", "doc_id": "d1", "verdict": "not"}\n')
+    _mine(tmp_path, review=str(review))
+    told = capsys.readouterr().err
+    assert "1 answers of a review are obeyed" in told
+    assert "2 answers name no train query or no passage" in told
+    assert "(the first: query 'q', document 'd99')" in told
+
+
+def test_a_review_of_another_collection_is_refused(tmp_path: Path) -> None:
+    review = _review(tmp_path / "r.jsonl", d99="not", d98="relevant")
+    with pytest.raises(InputError, match=r"mine\.review: .*r\.jsonl: none of its 2 answers names .*'d99'"):
+        _mine(tmp_path, review=review)
 
 
 @pytest.mark.parametrize(

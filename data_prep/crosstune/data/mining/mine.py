@@ -157,6 +157,7 @@ def _of_share(positives: list[tuple[str, str]], share: float, seed: int) -> list
 
 
 ADVICE = {
+    "outside_ranks": "raise mine.last_rank (or lower mine.first_rank)",
     "other_split": "set mine.own_split to false",
     "likely_positive": "raise mine.likely_positive, or name another mine.teacher",
     "doubtful": "raise mine.likely_negative, or name another mine.teacher",
@@ -166,9 +167,12 @@ ADVICE = {
 
 
 def _nothing_left(summary: MiningSummary) -> str:
-    """The message for no group at all: by what most candidates were left, and what to do about it."""
-    most = max(ADVICE, key=lambda reason: summary.candidates[reason])
-    advice = ADVICE[most] if summary.candidates[most] else "widen mine.first_rank and mine.last_rank"
+    """The message for no group at all: what to do about the two reasons for which most candidates were left,
+    since those outside the ranks are often the most and not what is in the way."""
+    reasons = [reason for reason in ADVICE if summary.candidates[reason]]
+    reasons.sort(key=lambda reason: -summary.candidates[reason])
+    advice = ", or ".join(ADVICE[reason] for reason in reasons[:2])
+    advice = advice or "widen mine.first_rank and mine.last_rank"
     left = {reason: count for reason, count in summary.candidates.items() if count}
     return (
         f"no group could be mined from {summary.positives} train positives: {left or 'no candidates'}; "

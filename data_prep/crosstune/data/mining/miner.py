@@ -14,6 +14,7 @@ from crosstune.data.mining.draw import Drawer
 from crosstune.data.mining.judge import QueryJudge, Scorers
 from crosstune.data.mining.ledger import ledger_row
 from crosstune.data.settings import RERANKED, MiningSettings
+from crosstune.errors import InputError
 from crosstune.progress import say
 from crosstune.records import Collection, Group
 
@@ -50,7 +51,7 @@ class Miner:
         self._runs = runs
         self._settings = settings
         self._scorers = scorers
-        self._answers = _answers(settings)
+        self._answers = _answers(collection, settings)
         self._foreign = _foreign(collection) if settings.own_split else set()
         self._drawer = Drawer(settings, seed, sorted(collection.passages))
 
@@ -123,11 +124,25 @@ def _foreign(collection: Collection) -> set[str]:
     return relevant[False] - relevant[True]
 
 
-def _answers(settings: MiningSettings) -> Answers:
+def _answers(collection: Collection, settings: MiningSettings) -> Answers:
+    """The answers of the review. Raises `InputError` when none of them is about this collection."""
     if settings.review is None:
         return Answers({})
     answers = read_answers(Path(settings.review).expanduser())
     if answers.broken_end:
         say(f"  {settings.review}: the last line was cut off and is passed over")
-    say(f"  {len(answers.by_pair)} answers of a review are obeyed")
+    train = collection.qrels.get("train", {})
+    strange = [(q, d) for q, d in answers.by_pair if q not in train or d not in collection.passages]
+    if strange and len(strange) == len(answers.by_pair):
+        raise InputError(
+            f"mine.review: {settings.review}: none of its {len(strange)} answers names a train query and a "
+            f"passage of this collection (the first: query {strange[0][0]!r}, document {strange[0][1]!r}); "
+            "give the review of a run of this collection"
+        )
+    say(f"  {len(answers.by_pair) - len(strange)} answers of a review are obeyed")
+    if strange:
+        say(
+            f"  {len(strange)} answers name no train query or no passage of this collection: they change "
+            f"nothing (the first: query {strange[0][0]!r}, document {strange[0][1]!r})"
+        )
     return answers
