@@ -110,6 +110,17 @@ def test_answers_survive_a_kill_and_two_tabs_and_are_obeyed(
     assert not pairs & {(line["query_id"], line["doc_id"]) for line in lines[1:]}
 
 
+def test_a_port_in_use_is_named_and_nothing_announced(mined: Path, crosstune: Crosstune) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused = crosstune("review", mined, "--port", port)
+    assert refused.code == 2
+    assert f"--port {port}: cannot be used" in refused.err
+    assert "http://" not in refused.err
+
+
 def test_wrong_questions_and_foreign_hosts_are_refused(start: Start) -> None:
     server = start()
     for body in ({"query_id": "q0", "doc_id": "nowhere", "verdict": "not"}, {}):
@@ -149,6 +160,8 @@ def test_the_page_by_keyboard(tmp_path: Path, mined: Path, start: Start) -> None
             assert last["verdict"] == verdict
             assert f"{last['doc_id']}," in shown
         assert browser.find_elements(By.TAG_NAME, "mark")
+        shown = browser.find_element(By.ID, "positive")
+        assert shown.value_of_css_property("white-space") == "pre-wrap"  # the lines of code stay lines
         assert "95 %" in browser.find_element(By.ID, "estimate").text
         browser.save_screenshot(str(tmp_path / "review.png"))
     finally:

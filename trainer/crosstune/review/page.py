@@ -13,6 +13,7 @@ h1 { font-size: 1.45rem; margin: .2rem 0 1.2rem; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1.2rem; }
 article { background: #fff; border: 1px solid #ddd; border-radius: 8px; padding: 1rem 1.3rem;
           max-height: 55vh; overflow: auto; overflow-wrap: anywhere; }
+#positive, #negative { white-space: pre-wrap; }
 h2 { font-size: .85rem; font-weight: 600; color: #666; margin: 0 0 .6rem; }
 mark { background: #ffe2b8; border-radius: 3px; padding: 0 .1em; }
 nav { margin: 1.4rem 0; display: flex; gap: 1rem; justify-content: center; }

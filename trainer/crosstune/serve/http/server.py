@@ -15,6 +15,7 @@ import uvicorn
 from crosstune.errors import InputError
 from crosstune.serve.http.app import create_app
 from crosstune.serve.http.keys import Keys
+from crosstune.serve.http.listener import listen
 from crosstune.serve.http.logs import log, take_over_library_logs
 from crosstune.serve.http.model import load, sources
 from crosstune.serve.http.options import Options
@@ -36,7 +37,7 @@ def serve(exports: Sequence[str], backends: Sequence[str], options: Options) -> 
     take_over_library_logs()
     started = time.perf_counter()
     service = Service({name: load(name, of.folder, of.backend) for name, of in models.items()}, options)
-    listener = _listen(options)
+    listener = listen(options.host, options.port, f"--host {options.host} --port {options.port}")
     host = listener.getsockname()[0]
     if keys is None and not host.startswith("127."):
         log("no keys: whoever reaches this address may use it; give --keys FILE", host=host)
@@ -102,16 +103,3 @@ class Server(uvicorn.Server):
         else:
             loop = asyncio.get_running_loop()
             loop.call_later(self._service.options.drain_seconds, setattr, self, "should_exit", True)
-
-
-def _listen(options: Options) -> socket.socket:
-    try:
-        family, kind, proto, _, address = socket.getaddrinfo(
-            options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, proto)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except (OSError, OverflowError) as error:
-        raise InputError(f"--host {options.host} --port {options.port}: cannot be used ({error})") from None
-    return listener
