@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from crosstune.errors import InputError
@@ -62,3 +64,20 @@ def test_every_place_of_a_word_counts_alone_and_the_cap_is_said(reranker: Rerank
 def test_what_counts_as_a_word(reranker: Reranker, document: str, words: list[str]) -> None:
     found = reranker.explain("open", document)
     assert [change.word for change in sorted(found.words, key=lambda change: change.start)] == words
+
+
+def test_a_ranking_explains_what_it_returns(reranker: Reranker) -> None:
+    documents = [{"body": text} for text in ("close it", "read a value", "open a file", "sort the list")]
+    ranked = reranker.rank("open the file", documents, 2, text_field="body", explain=True)
+    assert [hit.document for hit in ranked] == [
+        hit.document for hit in reranker.rank("open the file", documents, 2, text_field="body")
+    ]
+    later = asyncio.run(reranker.arank("open the file", documents, 2, text_field="body", explain=True))
+    for hit in (*ranked, *later):
+        alone = reranker.explain("open the file", hit.document, text_field="body")
+        assert hit.explanation is not None
+        assert hit.explanation.logit == pytest.approx(hit.logit, abs=1e-5)
+        assert {(word.start, round(word.change, 4)) for word in hit.explanation.words} == {
+            (word.start, round(word.change, 4)) for word in alone.words
+        }
+    assert all(hit.explanation is None for hit in reranker.rank("open", ["a file"]))

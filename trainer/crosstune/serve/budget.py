@@ -31,8 +31,9 @@ def deadline_after(budget_ms: float | None) -> float | None:
     above 0."""
     if budget_ms is None:
         return None
-    if not budget_ms > 0:
-        raise InputError(f"budget_ms is {budget_ms}; a number of milliseconds above 0 was expected")
+    is_number = isinstance(budget_ms, int | float) and not isinstance(budget_ms, bool)
+    if not is_number or not budget_ms > 0:
+        raise InputError(f"budget_ms is {budget_ms!r:.40}; a number of milliseconds above 0 was expected")
     return time.perf_counter() + budget_ms / 1000
 
 

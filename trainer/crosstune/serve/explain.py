@@ -4,10 +4,9 @@ Jurafsky 2016, "Understanding neural networks through representation erasure")."
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-
-from crosstune.errors import InputError
+from itertools import chain
 
 # Chinese and Japanese write without spaces; BERT's tokenizers take each such character for a word.
 _ALONE = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -37,21 +36,18 @@ class Explanation:
 
 
 def explain(
-    query: str,
     document: str,
     max_words: int,
-    logits: Callable[[Sequence[tuple[str, str]]], Sequence[float]],
+    logits: Callable[[Iterable[str]], Sequence[float]],
     span: tuple[int, int] | None = None,
 ) -> Explanation:
     """Scores the document once, and once without each of its first `max_words` words, or those of its
     characters `span`."""
-    if max_words < 1:
-        raise InputError(f"max_words is {max_words}; at least 1 was expected")
     found = list(_WORD.finditer(document))
     start, end = span or (0, len(document))
     tried = [word for word in found if word.end() > start and word.start() < end][:max_words]
-    without = [f"{document[: word.start()]} {document[word.end() :]}" for word in tried]
-    whole, *rest = logits([(query, text) for text in (document, *without)])
+    without = (f"{document[: word.start()]} {document[word.end() :]}" for word in tried)
+    whole, *rest = logits(chain([document], without))
     changes = [
         WordChange(word.group(), word.start(), word.end(), logit - whole)
         for word, logit in zip(tried, rest, strict=True)

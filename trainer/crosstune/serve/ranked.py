@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crosstune.errors import InputError
+from crosstune.serve.explain import Explanation
 
 Document = str | Mapping[str, Any]
 
@@ -35,7 +36,8 @@ class RankedDocument:
     """`index`: place in the list that was given; `document`: the caller's own object; `fused`: the logit
     together with the first stage's score, `None` where the two were not fused; `probability`: that the
     document is relevant, by what it was ranked by, `None` where the export has no calibration of it;
-    `window`: the characters of the text whose logit it is, `None` where the text was read at once."""
+    `window`: the characters of the text whose logit it is, `None` where the text was read at once;
+    `explanation`: where `explain=True` asked for it."""
 
     index: int
     logit: float
@@ -45,6 +47,7 @@ class RankedDocument:
     fused: float | None = None
     probability: float | None = None
     window: tuple[int, int] | None = None
+    explanation: Explanation | None = None
 
     @property
     def shown(self) -> float:
@@ -64,6 +67,7 @@ class UnscoredDocument:
     fused: None = None
     probability: None = None
     window: None = None
+    explanation: None = None
 
 
 class Ranking(list[RankedDocument | UnscoredDocument]):
@@ -73,6 +77,16 @@ class Ranking(list[RankedDocument | UnscoredDocument]):
     def __init__(self, documents: Iterable[RankedDocument | UnscoredDocument], scored: int) -> None:
         super().__init__(documents)
         self.scored = scored
+
+
+@dataclass(frozen=True)
+class RankedQuery:
+    """One answer of `rank_many`. `index`: place of the query; `given`: the caller's own object for it;
+    `hits`: its documents best first."""
+
+    index: int
+    given: Any
+    hits: list[RankedDocument]
 
 
 def best_first(

@@ -4,36 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import overload
 
 from crosstune.errors import InputError
-from crosstune.machine import cores
-from crosstune.serve.budget import deadline_after, score_until
-from crosstune.serve.calibration import Kind, sigmoid
-from crosstune.serve.engines import BATCH_TOKENS, Precision, choose, open_forward
-from crosstune.serve.explain import WORDS, Explanation, explain
-from crosstune.serve.fusion import Fusion, checked_scores, standardised
-from crosstune.serve.manifest import read_manifest
-from crosstune.serve.pairs import EncodedPair, PairEncoder
-from crosstune.serve.ranked import (
-    Document,
-    RankedDocument,
-    Ranking,
-    Score,
-    UnscoredDocument,
-    best_first,
-    text_of,
+from crosstune.serve.budget import deadline_after
+from crosstune.serve.engines import Precision
+from crosstune.serve.explain import WORDS, Explanation
+from crosstune.serve.fusion import Fusion
+from crosstune.serve.given import (
+    Candidates,
+    check_is_many,
+    checked_candidates,
+    checked_count,
+    checked_pairs,
 )
-from crosstune.serve.windows import Best, best_windows
-
-WHAT: dict[Kind, str] = {"logit": "logit", "fused": "fused score"}
+from crosstune.serve.ranked import Document, RankedDocument, RankedQuery, Ranking, Score, UnscoredDocument
+from crosstune.serve.scorer import Scorer
+from crosstune.serve.stream import Query, Window, answered, answered_in_threads, unpacked
 
 
 class Reranker:
-    """Scores and ranks with an export folder. Safe to call from several threads."""
+    """Scores and ranks with an export folder. Safe to call from several threads.
+
+    Lists may be any iterables: one that can be gone through once is. A call takes at most 1,000,000 documents
+    or pairs, and a text has at most 100,000,000 characters; `InputError` beyond, before anything is scored.
+    """
 
     def __init__(self, folder: str | os.PathLike[str], backend: str = "auto") -> None:
         """`backend`: a format of the export, or `auto`, the fastest exact one here: where several can be
@@ -41,12 +40,8 @@ class Reranker:
 
         Raises `InputError` for a folder that is not what the export wrote and for a format that it lacks.
         """
-        path = Path(folder)
-        self._manifest = read_manifest(path)
-        self._encoder = PairEncoder.from_folder(path, self._manifest.rule)
-        threads = cores()
-        self.backend = choose(self._manifest, backend, path, threads)
-        self._forward = open_forward(self._manifest, self.backend, path, threads)
+        self._scorer = Scorer(Path(folder), backend)
+        self.backend = self._scorer.backend
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], backend: str = "auto") -> Reranker:
@@ -56,23 +51,24 @@ class Reranker:
     @property
     def precision(self) -> Precision:
         """Of the products: what `backend` computes in on this CPU."""
-        return self._forward.runtime.precision
+        return self._scorer.forward.runtime.precision
 
     @property
     def fusion(self) -> Fusion | None:
         """How the export wants first-stage scores used; `None` when they did not help on dev."""
-        return self._manifest.fusion
+        return self._scorer.manifest.fusion
 
     @overload
     def rank(
         self,
         query: str,
-        documents: Sequence[Document],
+        documents: Iterable[Document],
         top_k: int | None = None,
         *,
         text_field: str = "text",
-        first_stage_scores: Sequence[float] | None = None,
+        first_stage_scores: Iterable[float] | None = None,
         above_threshold: bool = False,
+        explain: bool = False,
         budget_ms: None = None,
     ) -> list[RankedDocument]: ...
 
@@ -80,11 +76,11 @@ class Reranker:
     def rank(
         self,
         query: str,
-        documents: Sequence[Document],
+        documents: Iterable[Document],
         top_k: int | None = None,
         *,
         text_field: str = "text",
-        first_stage_scores: Sequence[float] | None = None,
+        first_stage_scores: Iterable[float] | None = None,
         above_threshold: bool = False,
         budget_ms: float,
     ) -> Ranking: ...
@@ -92,12 +88,13 @@ class Reranker:
     def rank(
         self,
         query: str,
-        documents: Sequence[Document],
+        documents: Iterable[Document],
         top_k: int | None = None,
         *,
         text_field: str = "text",
-        first_stage_scores: Sequence[float] | None = None,
+        first_stage_scores: Iterable[float] | None = None,
         above_threshold: bool = False,
+        explain: bool = False,
         budget_ms: float | None = None,
     ) -> list[RankedDocument] | Ranking:
         """The documents best first, at most `top_k`; equal scores keep the order given.
@@ -109,24 +106,29 @@ class Reranker:
         With `above_threshold` only documents whose probability reaches the export's threshold are returned;
         `InputError` when it has none for what is ranked by.
 
+        With `explain` each document that is returned has its `explanation`, as `explain` gives it for 100
+        words: each costs as much as scoring it 102 times, so name a small `top_k`. Not with a budget.
+
         With `budget_ms` documents are scored in the order given, which should be the first stage's, as long
         as the time suffices; the others follow below the scored ones in the order given (with
         `above_threshold` they are left out), and the `Ranking` says how many were scored. Raises
         `InputError` for anything else, with its index.
         """
         deadline = deadline_after(budget_ms)
-        return self._rank(query, documents, top_k, text_field, first_stage_scores, above_threshold, deadline)
+        given = self._checked(query, documents, top_k, text_field, first_stage_scores, above_threshold)
+        return self._rank(given, top_k, above_threshold, explain, deadline)
 
     @overload
     async def arank(
         self,
         query: str,
-        documents: Sequence[Document],
+        documents: Iterable[Document],
         top_k: int | None = None,
         *,
         text_field: str = "text",
-        first_stage_scores: Sequence[float] | None = None,
+        first_stage_scores: Iterable[float] | None = None,
         above_threshold: bool = False,
+        explain: bool = False,
         budget_ms: None = None,
     ) -> list[RankedDocument]: ...
 
@@ -134,11 +136,11 @@ class Reranker:
     async def arank(
         self,
         query: str,
-        documents: Sequence[Document],
+        documents: Iterable[Document],
         top_k: int | None = None,
         *,
         text_field: str = "text",
-        first_stage_scores: Sequence[float] | None = None,
+        first_stage_scores: Iterable[float] | None = None,
         above_threshold: bool = False,
         budget_ms: float,
     ) -> Ranking: ...
@@ -146,32 +148,62 @@ class Reranker:
     async def arank(
         self,
         query: str,
-        documents: Sequence[Document],
+        documents: Iterable[Document],
         top_k: int | None = None,
         *,
         text_field: str = "text",
-        first_stage_scores: Sequence[float] | None = None,
+        first_stage_scores: Iterable[float] | None = None,
         above_threshold: bool = False,
+        explain: bool = False,
         budget_ms: float | None = None,
     ) -> list[RankedDocument] | Ranking:
         """`rank` in a thread of the event loop's executor; a budget runs from the call on, so that waiting
-        for a thread is part of it. A cancelled call is no longer waited for, but its thread ends its work."""
+        for a thread is part of it. What is given is gone through and checked in the event loop. A cancelled
+        call is no longer waited for, but its thread ends its work."""
         deadline = deadline_after(budget_ms)
-        return await asyncio.to_thread(
-            self._rank, query, documents, top_k, text_field, first_stage_scores, above_threshold, deadline
-        )
+        given = self._checked(query, documents, top_k, text_field, first_stage_scores, above_threshold)
+        return await asyncio.to_thread(self._rank, given, top_k, above_threshold, explain, deadline)
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
-        """A score for each `(query, document)` pair, in the order given."""
-        for index, pair in enumerate(pairs):
-            if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
-                raise InputError(f"pair {index}: two strings were expected, found {pair!r:.80}")
-        encoded = self._encode(pairs)
-        return self._scores(encoded, self._best(encoded))
+    def rank_many(
+        self,
+        queries: Iterable[Query],
+        top_k: int | None = None,
+        *,
+        text_field: str = "text",
+        above_threshold: bool = False,
+    ) -> Iterator[RankedQuery]:
+        """Each query's hits as `rank` gives them, in the order of the queries, while later ones are not read.
 
-    async def ascore(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
-        """`score` in a thread of the event loop's executor."""
-        return await asyncio.to_thread(self.score, pairs)
+        A query is `(query, documents)`, or a mapping with `query`, `documents` and, for the fusion,
+        `first_stage_scores`; further fields are passed over and come back with `given`. Queries are read
+        until they have 512 documents (or 4,000,000 characters) and scored together, so that small ones fill
+        every core; no more is read ahead. Logits are those of `rank` but for rounding.
+
+        Raises `InputError` with the query's index for anything else; the queries before it are answered
+        first.
+        """
+        return answered(queries, self._window(queries, top_k, text_field, above_threshold))
+
+    def arank_many(
+        self,
+        queries: Iterable[Query] | AsyncIterable[Query],
+        top_k: int | None = None,
+        *,
+        text_field: str = "text",
+        above_threshold: bool = False,
+    ) -> AsyncIterator[RankedQuery]:
+        """`rank_many` for `async for`: scores in a thread of the event loop's executor. The queries may come
+        asynchronously; they are read in the event loop."""
+        return answered_in_threads(queries, self._window(queries, top_k, text_field, above_threshold))
+
+    def score(self, pairs: Iterable[Sequence[str]]) -> list[Score]:
+        """A score for each `(query, document)` pair, in the order given. Raises `InputError` for anything
+        else, with its index."""
+        return self._scorer.scores(checked_pairs(pairs))
+
+    async def ascore(self, pairs: Iterable[Sequence[str]]) -> list[Score]:
+        """`score` in a thread of the event loop's executor; the pairs are checked in the event loop."""
+        return await asyncio.to_thread(self._scorer.scores, checked_pairs(pairs))
 
     def explain(
         self, query: str, document: Document, max_words: int = WORDS, *, text_field: str = "text"
@@ -182,95 +214,76 @@ class Reranker:
         ranking 101 documents of this length. Words that stand for each other change little each. Of a
         document that is read in windows, the words are those of the best one; a change is that of the whole.
         """
-        text = text_of(document, 0, text_field)
+        given = checked_candidates(query, [document], text_field, None)
+        most = checked_count(max_words, "max_words")
         span = None
-        if self._manifest.rule.windows is not None:
-            span = self.score([(query, text)])[0].window
-        return explain(
-            query, text, max_words, lambda pairs: [score.logit for score in self.score(pairs)], span
-        )
+        if self._scorer.manifest.rule.windows is not None:
+            span = self._scorer.scores(given.pairs())[0].window
+        return self._scorer.explanation(query, given.texts[0], most, span)
+
+    def _checked(
+        self,
+        query: str,
+        documents: Iterable[Document],
+        top_k: int | None,
+        text_field: str,
+        first_stage_scores: Iterable[float] | None,
+        above_threshold: bool,
+    ) -> Candidates:
+        given = checked_candidates(query, documents, text_field, first_stage_scores)
+        if top_k is not None:
+            checked_count(top_k, "top_k")
+        if above_threshold:
+            self._scorer.threshold(self._scorer.kind(given))
+        return given
 
     def _rank(
         self,
-        query: str,
-        documents: Sequence[Document],
+        given: Candidates,
         top_k: int | None,
-        text_field: str,
-        first_stage_scores: Sequence[float] | None,
         above_threshold: bool,
+        explained: bool,
         deadline: float | None,
     ) -> list[RankedDocument] | Ranking:
-        if top_k is not None and top_k < 1:
-            raise InputError(f"top_k is {top_k}; at least 1 was expected")
-        texts = [text_of(document, index, text_field) for index, document in enumerate(documents)]
-        first = None if first_stage_scores is None else checked_scores(first_stage_scores, len(texts))
-        threshold = self._threshold(
-            "fused" if self.fusion and first is not None else "logit", above_threshold
-        )
         if deadline is None:
-            scores = self.score([(query, text) for text in texts])
-        else:
-            scores = self._score_until(deadline, query, texts)
-        fused, probabilities = None, [score.probability for score in scores]
-        if self.fusion and first is not None:
-            z = standardised(first)[: len(scores)]
-            fused = self.fusion.add([score.logit for score in scores], z)
-            probabilities = self._probabilities("fused", fused)
-        ranked = best_first(documents, scores, fused, probabilities)
-        if threshold is not None:
-            ranked = [hit for hit in ranked if hit.probability is not None and hit.probability >= threshold]
-        if deadline is None:
-            return ranked[:top_k]
-        rest: Iterable[UnscoredDocument] = ()
-        if threshold is None:
-            rest = (UnscoredDocument(index, documents[index]) for index in range(len(scores), len(texts)))
-        return Ranking(islice(chain(ranked, rest), top_k), len(scores))
-
-    def _threshold(self, kind: Kind, wanted: bool) -> float | None:
-        if not wanted:
-            return None
-        scale = self._manifest.scales.get(kind)
-        if scale is None or scale.threshold is None:
+            ranked = self._scorer.hits(given, self._scorer.scores(given.pairs()), above_threshold)[:top_k]
+            return [self._with_explanation(given, hit) for hit in ranked] if explained else ranked
+        if explained:
             raise InputError(
-                f"above_threshold: this export has no threshold for the {WHAT[kind]}; set export.threshold "
-                "in the recipe, as export.threshold.precision=0.9, and export again"
+                "explain and budget_ms: explanations would not end within it; call explain for the hits"
             )
-        return scale.threshold
+        scores = self._scorer.scores_until(deadline, given.query, given.texts)
+        scored = self._scorer.hits(given, scores, above_threshold)
+        rest: Iterable[UnscoredDocument] = ()
+        if not above_threshold:
+            below = range(len(scores), len(given.texts))
+            rest = (UnscoredDocument(index, given.documents[index]) for index in below)
+        return Ranking(islice(chain(scored, rest), top_k), len(scores))
 
-    def _probabilities(self, kind: Kind, values: Sequence[float]) -> list[float | None]:
-        """By the calibration of this kind of values; `None` for each where the export has none."""
-        scale = self._manifest.scales.get(kind)
-        return [None] * len(values) if scale is None else [*scale.curve.probabilities(values)]
+    def _with_explanation(self, given: Candidates, hit: RankedDocument) -> RankedDocument:
+        text = given.texts[hit.index]
+        return replace(hit, explanation=self._scorer.explanation(given.query, text, WORDS, hit.window))
 
-    def _score_until(self, deadline: float, query: str, texts: Sequence[str]) -> list[Score]:
-        encoded, best = score_until(
-            deadline,
-            texts,
-            lambda part: self._encode([(query, text) for text in part]),
-            self._best,
-            self._forward.threads,
-            BATCH_TOKENS,
-        )
-        return self._scores(encoded, best)
+    def _window(self, queries: object, top_k: int | None, text_field: str, above_threshold: bool) -> Window:
+        """Raises `InputError` for what is wrong whatever the queries are."""
+        if not isinstance(queries, AsyncIterable):
+            check_is_many(queries, "queries", "(query, documents) or mappings")
+        if top_k is not None:
+            checked_count(top_k, "top_k")
 
-    def _scores(self, encoded: Sequence[EncodedPair], best: Sequence[Best]) -> list[Score]:
-        probabilities = self._probabilities("logit", [one.logit for one in best])
-        return [
-            Score(
-                one.logit,
-                sigmoid(one.logit),
-                bool(pair.cut_query or pair.cut_passage),
-                probability,
-                pair.windows[one.window].span,
-            )
-            for one, pair, probability in zip(best, encoded, probabilities, strict=True)
-        ]
+        def read(index: int, given: Query) -> Candidates:
+            try:
+                query, documents, first = unpacked(given)
+                return self._checked(query, documents, top_k, text_field, first, above_threshold)
+            except InputError as error:
+                raise InputError(f"query {index}: {error}") from None
 
-    def _encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
-        longest = self._manifest.rule.characters
-        return self._encoder.encode([(query[:longest], text[:longest]) for query, text in pairs])
+        def rank(together: list[Candidates]) -> list[list[RankedDocument]]:
+            scores = iter(self._scorer.scores([pair for given in together for pair in given.pairs()]))
+            own = (list(islice(scores, len(given.texts))) for given in together)
+            return [
+                self._scorer.hits(given, mine, above_threshold)[:top_k]
+                for given, mine in zip(together, own, strict=True)
+            ]
 
-    def _best(self, encoded: Sequence[EncodedPair]) -> list[Best]:
-        """The logit of each pair, and which of its windows has it."""
-        logits = self._forward.logits([window for pair in encoded for window in pair.windows])
-        return list(best_windows(logits.tolist(), [len(pair.windows) for pair in encoded]))
+        return Window(read, rank)
