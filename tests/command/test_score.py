@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,10 @@ import pyarrow.parquet
 import pytest
 from conftest import Crosstune
 
+from crosstune.errors import InputError
 from crosstune.serve import Reranker
+from crosstune.serve.bulk import ScoreRequest, score_file
+from crosstune.serve.given import MOST_CHARACTERS
 from crosstune.trec import read_run
 from served import tiny_export
 
@@ -157,15 +161,19 @@ def test_a_query_that_a_kill_cut_is_scored_again(tmp_path: Path, crosstune: Cros
 
 
 def _stop_at_once(folder: Path, words: list[object]) -> None:
-    """Leaves what a call leaves that was stopped before it wrote a line."""
-    (folder / "out").mkdir()  # the rename at the end fails
-    subprocess.run(
-        [sys.executable, "-m", "crosstune.cli", *map(str, words), "--out", "out", "--overwrite"],
+    """Leaves what a call leaves that a kill met just before the output got its name."""
+    killed = (
+        "import os, pathlib, sys, crosstune.cli as cli; rename = pathlib.Path.replace; "
+        "pathlib.Path.replace = lambda p, to: os._exit(9) if p.name == 'out.part' else rename(p, to); "
+        "cli.main(sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", killed, *map(str, words), "--out", "out"],
         cwd=folder,
         capture_output=True,
         check=False,
     )
-    (folder / "out").rmdir()
+    assert (done.returncode, (folder / "out").exists()) == (9, False), done.stderr
     assert (folder / "out.part.json").exists()
 
 
@@ -194,6 +202,12 @@ def test_an_output_of_something_else_is_not_touched(tmp_path: Path, crosstune: C
         ('{"query": "a", "document": "b"\n', [], ":1: not valid JSON"),
         ('["a", "b"]\n', [], ":1: a JSON object was expected, found list"),
         ('{"query": "a", "document": "b"}\n', ["--keep", "id"], ":1: has no 'id' (--keep)"),
+        (
+            '{"query": "a", "document": "b", "v": 1}\n{"query": "a", "document": "b", "v": NaN}\n',
+            ["--keep", "v"],
+            "pairs:2: 'v' (--keep) holds NaN or Infinity",
+        ),
+        ('{"query": "a", "document": "b", "v": {"w": [1e999]}}\n', ["--keep", "v"], "pairs:1: 'v' (--keep)"),
         ('{"query": "a", "document": "b"}\n', ["--keep", "score"], "--keep score: the output has its own"),
         ('{"query": "a", "document": "b"}\n', ["--corpus", "c.jsonl"], "holds its own texts"),
         ('{"query": "a", "document": "b"}\n', ["--out", "x.gz"], "name it without .gz"),
@@ -260,6 +274,10 @@ def test_bad_parquet_is_named(tmp_path: Path, crosstune: Crosstune) -> None:
     pyarrow.parquet.write_table(table, tmp_path / "pairs.parquet")
     words = ["score", tiny_export(), "--pairs", "pairs.parquet", "--out", "out"]
     assert "pairs.parquet: row 2: a text under 'query' was expected, found NoneType" in crosstune(*words).err
+    odd = pyarrow.table({"query": ["a", "a"], "document": ["b", "c"], "v": [1.0, float("nan")]})
+    pyarrow.parquet.write_table(odd, tmp_path / "odd.parquet")
+    nan = crosstune("score", tiny_export(), "--pairs", "odd.parquet", "--out", "out", "--keep", "v")
+    assert (nan.code, "odd.parquet: row 2: 'v' (--keep) holds NaN" in nan.err) == (2, True)
     assert "column 'many' is list" in crosstune(*words, "--keep", "many").err
     none = crosstune(*words, "--query-field", "question")
     assert (none.code, "has no column 'question'; its columns are query" in none.err) == (2, True)
@@ -273,3 +291,69 @@ def test_two_calls_do_not_write_one_file(tmp_path: Path, crosstune: Crosstune) -
         fcntl.flock(handle, fcntl.LOCK_EX)
         done = crosstune("score", tiny_export(), "--pairs", pairs, "--out", "out")
     assert (done.code, "another process is writing it" in done.err) == (2, True)
+
+
+def test_a_text_beyond_the_cap_is_named_before_anything_is_scored(tmp_path: Path) -> None:
+    long = "b" * (MOST_CHARACTERS + 1)
+    pairs = _jsonl(tmp_path / "pairs", [{"query": "a", "document": "b"}, {"query": "a", "document": long}])
+    with pytest.raises(InputError, match="pairs:2: 'document': a text of 100,000,001 characters"):
+        score_file(ScoreRequest(tiny_export(), pairs, tmp_path / "out"))
+    queries = _jsonl(tmp_path / "q.jsonl", [{"_id": "q0", "text": "open"}])
+    corpus = _jsonl(tmp_path / "c.jsonl", [{"_id": "other", "text": "b"}, {"_id": "d0", "text": long}])
+    (tmp_path / "run").write_text("q0 Q0 d0 1 2 t\n")
+    with pytest.raises(InputError, match=r"c\.jsonl:2: a text of 100,000,001 characters"):
+        score_file(ScoreRequest(tiny_export(), tmp_path / "run", tmp_path / "out", queries, corpus))
+    assert not list(tmp_path.glob("*out*"))
+
+
+@pytest.mark.parametrize("option", ["--pairs", "--queries", "--corpus"])
+@pytest.mark.parametrize("form", ["{}", "new/../{}", "link", "hard", "out.part", "out.part.json"])
+def test_an_output_that_is_an_input_is_refused(tmp_path: Path, option: str, form: str) -> None:
+    run, queries, corpus = _collection(tmp_path, queries=2, depth=2)
+    (tmp_path / "new").mkdir()
+    given = {"--pairs": run, "--queries": queries, "--corpus": corpus}
+    path, out = given[option], tmp_path / form.format(given[option].name)
+    if form == "link":
+        out.symlink_to(path)
+    elif form == "hard":
+        out.hardlink_to(path)
+    elif form.startswith("out"):
+        given[option], out = path.rename(out), tmp_path / "out"
+    before = _contents(tmp_path)
+    request = ScoreRequest(
+        tiny_export(), given["--pairs"], out, given["--queries"], given["--corpus"], overwrite=True
+    )
+    with pytest.raises(InputError, match=f"{given[option].name}, which is read as {option}; name another"):
+        score_file(request)
+    assert _contents(tmp_path) == before
+
+
+def _contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_the_command_must_not_write_over(tmp_path: Path, crosstune: Crosstune) -> None:
+    export = tmp_path / "tiny"
+    shutil.copytree(tiny_export(), export)
+    (tmp_path / "link").symlink_to(export)
+    (tmp_path / "folder").mkdir()
+    _jsonl(tmp_path / "good.jsonl", _rows(3))
+    before = _contents(tmp_path)
+    for out, message in [
+        ("good.jsonl", "good.jsonl: writing it would replace good.jsonl, which is read as --pairs"),
+        ("tiny/manifest.json", "tiny/manifest.json: lies in the export"),
+        ("link/onnx/new.jsonl", "link/onnx/new.jsonl: lies in the export"),
+        ("folder", "folder: is a folder; a file is written there"),
+    ]:
+        done = crosstune("score", "tiny", "--pairs", "good.jsonl", "--out", out, "--overwrite")
+        assert (done.code, message in done.err) == (2, True), done.err
+        assert _contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("folder", ["out", "out.part", "out.part.json", ".out.texts.sqlite"])
+def test_a_folder_in_the_place_of_what_is_written_is_refused(tmp_path: Path, folder: str) -> None:
+    pairs = _jsonl(tmp_path / "pairs.jsonl", _rows(3))
+    (tmp_path / folder).mkdir()
+    with pytest.raises(InputError, match=f"{folder}: is a folder; a file is written there"):
+        score_file(ScoreRequest(tiny_export(), pairs, tmp_path / "out", overwrite=True))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([folder, "pairs.jsonl"])

@@ -81,6 +81,15 @@ def write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> None:
             handle.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def is_json(value: object) -> bool:
+    """Whether JSON can say it: Python reads and writes NaN and Infinity, which are no JSON."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True
+
+
 def open_binary(path: Path) -> IO[bytes]:
     """The bytes of a file, unpacked when its first bytes are those of gzip or zstd."""
     with path.open("rb") as handle:

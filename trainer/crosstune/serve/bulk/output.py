@@ -21,6 +21,11 @@ class PartFile:
         self.path = out.with_name(f"{out.name}.part")
         self._state = out.with_name(f"{out.name}.part.json")
 
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """Every file that `opened` writes."""
+        return self._out, self.path, self._state
+
     @contextmanager
     def opened(
         self, made_from: Mapping[str, object], whole: Callable[[int], int]

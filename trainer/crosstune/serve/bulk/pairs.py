@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from crosstune.errors import InputError, MissingExtra
-from crosstune.files import read_jsonl
+from crosstune.files import is_json, read_jsonl
+from crosstune.serve.given import checked_text
 from crosstune.serve.ranked import Score
 
 OWN = ("index", "logit", "score", "probability", "cut", "window")
@@ -81,6 +82,7 @@ class RowSource:
                     "window": s.window,
                 },
                 ensure_ascii=False,
+                allow_nan=False,
             )
             + "\n"
             for index, (pair, s) in enumerate(zip(pairs, scores, strict=True), start=start)
@@ -156,11 +158,19 @@ def _is_plain(kind: Any) -> bool:
 
 def _pair(row: Mapping[str, Any], fields: Fields, at: str) -> Pair:
     for name, option in ((fields.query, "--query-field"), (fields.document, "--document-field")):
-        if not isinstance(row.get(name), str):
+        if isinstance(row.get(name), str):
+            checked_text(row[name], f"{at}: {name!r}")
+        else:
             found = type(row[name]).__name__ if name in row else f"the fields {', '.join(row) or 'none'}"
             raise InputError(
                 f"{at}: a text under {name!r} was expected, found {found}; {option} names another field"
             )
     if missing := [name for name in fields.keep if name not in row]:
         raise InputError(f"{at}: has no {missing[0]!r} (--keep); found {', '.join(row)}")
-    return Pair(row[fields.query], row[fields.document], {name: row[name] for name in fields.keep})
+    kept = {name: row[name] for name in fields.keep}
+    if strange := [name for name, value in kept.items() if not is_json(value)]:
+        raise InputError(
+            f"{at}: {strange[0]!r} (--keep) holds NaN or Infinity, which the output's JSON cannot say; put "
+            "null there, or keep it not"
+        )
+    return Pair(row[fields.query], row[fields.document], kept)

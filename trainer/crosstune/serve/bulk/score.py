@@ -60,10 +60,7 @@ def score_file(request: ScoreRequest) -> ScoreSummary:
     Raises `InputError` with file and line for bad input, before anything is scored.
     """
     out = request.out
-    if out.suffix in (*COMPRESSED, ".parquet"):
-        raise InputError(f"{out}: the output is plain lines that grow; name it without {out.suffix}")
-    if out.exists() and not request.overwrite:
-        raise InputError(f"{out}: is there already; --overwrite replaces it")
+    _check_out(request)
     out.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         engine = stack.enter_context(
@@ -90,6 +87,36 @@ def score_file(request: ScoreRequest) -> ScoreSummary:
     return ScoreSummary(source.total, source.total - kept, kept, windowed, cut, str(out))
 
 
+def _check_out(request: ScoreRequest) -> None:
+    """Raises `InputError` where writing it would cost what must stay."""
+    out = request.out
+    if out.suffix in (*COMPRESSED, ".parquet"):
+        raise InputError(f"{out}: the output is plain lines that grow; name it without {out.suffix}")
+    if out.resolve().is_relative_to(request.export.resolve()):
+        raise InputError(
+            f"{out}: lies in the export, whose files would no longer be what was exported; write it elsewhere"
+        )
+    for path in (*PartFile(out).written, _database(out)):
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; a file is written there: name another --out")
+        for name, given in _inputs(request).items():
+            if path.exists() and given.exists() and path.samefile(given):
+                raise InputError(
+                    f"{out}: writing it would replace {given}, which is read as --{name}; name another --out"
+                )
+    if out.exists() and not request.overwrite:
+        raise InputError(f"{out}: is there already; --overwrite replaces it")
+
+
+def _inputs(request: ScoreRequest) -> dict[str, Path]:
+    given = {"pairs": request.pairs, "queries": request.queries, "corpus": request.corpus}
+    return {name: path for name, path in given.items() if path}
+
+
+def _database(out: Path) -> Path:
+    return out.with_name(f".{out.name}.texts.sqlite")
+
+
 def _open_source(request: ScoreRequest, stack: ExitStack) -> PairSource:
     """Recognises the file by what it holds, not by its name."""
     path, queries, corpus = request.pairs, request.queries, request.corpus
@@ -106,8 +133,8 @@ def _open_source(request: ScoreRequest, stack: ExitStack) -> PairSource:
         raise InputError(f"{path}: is no JSONL and no Parquet; a TREC run needs --queries and --corpus")
     if request.fields != DEFAULT_FIELDS:
         raise InputError(f"{path}: a TREC run takes no --query-field, --document-field and --keep")
-    database = request.out.with_name(f".{request.out.name}.texts.sqlite")
-    return RunPairs(path, queries, corpus, stack.enter_context(texts_on_disk(database)))
+    texts = stack.enter_context(texts_on_disk(_database(request.out)))
+    return RunPairs(path, queries, corpus, texts)
 
 
 def _first_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -119,12 +146,11 @@ def _first_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _made_from(request: ScoreRequest, backend: str) -> dict[str, object]:
-    files = {"pairs": request.pairs, "queries": request.queries, "corpus": request.corpus}
     return {
         "schema": 3,
         "export": sha256_file(request.export / MANIFEST),
         "backend": backend,
-        **{name: sha256_file(path) for name, path in files.items() if path},
+        **{name: sha256_file(path) for name, path in _inputs(request).items()},
         "fields": [request.fields.query, request.fields.document, *request.fields.keep],
     }
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from crosstune.errors import InputError
 from crosstune.files import read_jsonl
+from crosstune.serve.given import checked_text
 
 Table = Literal["queries", "documents"]
 _TABLES = """
@@ -58,10 +59,9 @@ class Texts:
         done = self._connection.execute(
             f"UPDATE {table} SET text = ?1 WHERE id = ?2 AND (text IS NULL OR text = ?1)", (text, identifier)
         )
-        if (
-            not done.rowcount
-            and self._connection.execute(f"SELECT 1 FROM {table} WHERE id = ?", (identifier,)).fetchone()
-        ):
+        if done.rowcount:
+            checked_text(text, at)
+        elif self._connection.execute(f"SELECT 1 FROM {table} WHERE id = ?", (identifier,)).fetchone():
             raise InputError(f"{at}: id {identifier!r} stands there a second time with another text")
 
     def get(self, table: Table, identifier: str) -> str:
