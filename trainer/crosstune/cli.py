@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from importlib.metadata import PackageNotFoundError, version
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -99,6 +100,8 @@ def main(arguments: list[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    if isinstance(sys.stdout, TextIOWrapper):  # a text that cannot be printed is printed with escapes
+        sys.stdout.reconfigure(errors="backslashreplace")
     # Registered first, so run last: from there on Python puts back the handler that dies by the signal.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     try:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from crosstune.commands.options import JsonOption
+from crosstune.commands.output import echo_json
+
+WORDS_SHOWN = 5
 
 
 def register(app: typer.Typer) -> None:
@@ -30,6 +33,13 @@ def rank(
     above_threshold: Annotated[
         bool, typer.Option("--above-threshold", help="Only those above the export's threshold.")
     ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="The words whose removal changes the logit most; scores each printed document 102 times.",
+        ),
+    ] = False,
     backend: Annotated[
         str,
         typer.Option(
@@ -42,7 +52,7 @@ def rank(
     from crosstune.serve import rank_command
 
     ranked = rank_command(
-        export, query, documents, text_field, top_k, first_stage_field, backend, above_threshold
+        export, query, documents, text_field, top_k, first_stage_field, backend, above_threshold, explain
     )
     if as_json:
         rows = [
@@ -54,11 +64,15 @@ def rank(
                 "probability": r.probability,
                 "window": r.window,
                 "document": r.document,
+                **({"explanation": asdict(r.explanation)} if r.explanation else {}),
             }
             for r in ranked
         ]
-        typer.echo(json.dumps(rows, ensure_ascii=False))
+        echo_json(rows)
     else:
         for place, row in enumerate(ranked, start=1):
             text = row.document if isinstance(row.document, str) else str(row.document[text_field])
             typer.echo(f"{place:3d}  {row.shown:.4f}  {' '.join(text.split())[:120]}")
+            if row.explanation:
+                words = (f"{word.word} {word.change:+.2f}" for word in row.explanation.words[:WORDS_SHOWN])
+                typer.echo(f"             without: {', '.join(words) or 'has no words'}")

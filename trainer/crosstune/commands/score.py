@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from crosstune.commands.options import JsonOption
+from crosstune.commands.output import echo_json
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +57,7 @@ def score(
     request = ScoreRequest(export, pairs, out, queries, corpus, fields, backend, overwrite, engine, workers)
     done = score_file(request)
     if as_json:
-        typer.echo(json.dumps(asdict(done), ensure_ascii=False))
+        echo_json(asdict(done))
     windowed = f"{done.windowed} read in windows, " if done.windowed else ""
     say(
         f"{done.out}: {done.pairs} pairs, {done.kept} of them from before; {windowed}{done.cut} cut by the "

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from crosstune.errors import InputError
-from crosstune.files import read_lines
+from crosstune.files import is_json, read_lines
 from crosstune.progress import say
 from crosstune.serve.fusion import is_finite_number
 from crosstune.serve.ranked import Document, RankedDocument
@@ -24,9 +24,11 @@ def rank_command(
     first_stage_field: str | None = None,
     backend: str = "auto",
     above_threshold: bool = False,
+    explain: bool = False,
 ) -> list[RankedDocument]:
     """Ranks the documents of a JSONL file, or of standard input for `-`; `first_stage_field` names the field
-    of the objects that holds the first stage's score; `above_threshold`: as of `Reranker.rank`."""
+    of the objects that holds the first stage's score; `above_threshold`, `explain`: as of
+    `Reranker.rank`."""
     rows = read_documents(documents, text_field, first_stage_field)
     reranker = Reranker(export, backend)
     scores = None
@@ -43,6 +45,7 @@ def rank_command(
         text_field=text_field,
         first_stage_scores=scores,
         above_threshold=above_threshold,
+        explain=explain,
     )
 
 
@@ -67,6 +70,8 @@ def read_documents(source: str, text_field: str, first_stage_field: str | None =
                 f"{source}:{number}: a string, or an object with a string under {text_field!r}, was "
                 f"expected; found {line[:80]}"
             )
+        if not is_json(row):
+            raise InputError(f"{source}:{number}: holds NaN or Infinity, which are no JSON; put null there")
         if first_stage_field is not None and not _has_score(row, first_stage_field):
             raise InputError(
                 f"{source}:{number}: an object with a finite number under {first_stage_field!r} "
