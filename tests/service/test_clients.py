@@ -10,6 +10,9 @@ import voyageai
 from cohere.errors import NotFoundError, UnauthorizedError
 from langchain_core.documents import Document
 from langchain_voyageai import VoyageAIRerank
+from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index.postprocessor.tei_rerank import TextEmbeddingInference
+from rerankers.models.api_rankers import APIRanker
 
 from crosstune.serve import Reranker
 from served import Served, serving, tiny_export
@@ -64,3 +67,26 @@ def test_langchain(served: Served, order: list[int]) -> None:
     documents = [Document(text, metadata={"place": place}) for place, text in enumerate(DOCUMENTS)]
     found = compressor.compress_documents(documents, QUERY)
     assert [document.metadata["place"] for document in found] == order[:3]
+
+
+def test_tei(served: Served, order: list[int]) -> None:
+    client = TextEmbeddingInference(base_url=f"{served.url}/tei", top_n=3, auth_token=f"Bearer {KEY}")
+    nodes = [NodeWithScore(node=TextNode(text=text)) for text in DOCUMENTS]
+    found = client.postprocess_nodes(nodes, query_str=QUERY)
+    assert [node.text for node in found] == [DOCUMENTS[index] for index in order[:3]]
+    scores = [score.score for score in Reranker(tiny_export()).score([(QUERY, node.text) for node in found])]
+    assert [node.score for node in found] == pytest.approx(scores, abs=1e-5)
+    stranger = TextEmbeddingInference(base_url=f"{served.url}/tei", auth_token="Bearer " + "x" * 20)
+    with pytest.raises(AssertionError):  # the client counts the answers, and an error is none
+        stranger.postprocess_nodes(nodes, query_str=QUERY)
+
+
+def test_rerankers_for_tei(served: Served, order: list[int]) -> None:
+    provider = "text-embeddings-inference"
+    client = APIRanker("tiny", KEY, provider, url=f"{served.url}/tei/rerank")
+    found = client.rank(QUERY, DOCUMENTS)
+    assert [result.document.doc_id for result in found.results] == order
+    scores = Reranker(tiny_export()).score([(QUERY, text) for text in DOCUMENTS])
+    assert [result.score for result in found.results] == pytest.approx(
+        [scores[index].score for index in order], abs=1e-5
+    )

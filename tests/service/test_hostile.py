@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from crosstune.serve.given import MOST_CHARACTERS
 from served import Reply, Served, serving, tiny_export
 
 PATHS = (
@@ -74,6 +76,30 @@ def _refused(reply: Reply, *statuses: int) -> None:
 )
 def test_bodies_that_are_no_request(served: Served, path: str, body: bytes) -> None:
     _refused(served.call("POST", path, body, JSON), 400, 422)
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "message"),
+    [
+        (
+            "/jina/v1/rerank",
+            {"documents": ["a", {"zebrafish": "b"}]},
+            "documents.1: Input should be a valid string; documents.1.text: Field required",
+        ),
+        ("/jina/v1/rerank", {"query": {"text": 3}}, "query: .*; query.text: Input should be a valid string"),
+        ("/jina/v1/rerank", {"top_n": "zebrafish"}, "top_n: Input should be a valid integer"),
+        ("/vllm/score", {"queries": 3, "documents": [3]}, "queries: [^;]*; .*documents"),
+        ("/infinity/rerank", {"documents": [["zebrafish"]]}, "documents.0: Input should be a valid string"),
+    ],
+)
+def test_a_refusal_names_fields_and_no_types_of_ours(
+    served: Served, path: str, more: dict[str, object], message: str
+) -> None:
+    reply = served.post(path, GOOD | more)
+    _refused(reply, 400, 422)
+    said = json.dumps(reply.json)
+    assert re.search(message, said), said
+    assert not re.search(r"function|_whole|\bstr\b|Text|list\[|\[\w", said), said
 
 
 @pytest.mark.parametrize("top", [-1, 10**30, "3", 1.5, True, [1], float("nan")])
@@ -253,3 +279,13 @@ def _trickle(connection: socket.socket, data: bytes) -> bool:
     except OSError:
         return True
     return False
+
+
+@pytest.mark.slow
+def test_a_text_beyond_the_helpers_cap() -> None:
+    sizes = ("--max-body-bytes", 120_000_000, "--read-seconds", 60)
+    with serving(tiny_export(), *sizes) as roomy:
+        reply = roomy.post("/jina/v1/rerank", GOOD | {"documents": ["a", "x" * (MOST_CHARACTERS + 1)]})
+        _refused(reply, 422)
+        assert "a text of 100000001 characters; at most 100000000 are taken" in reply.json["detail"]
+        assert roomy.post("/jina/v1/rerank", GOOD).status == 200

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -153,8 +153,24 @@ def _explain(error: RequestValidationError) -> str:
     """Every field that is wrong, and how; never its value, which is a client's text."""
     parts = []
     for detail in error.errors()[:SHOWN_ERRORS]:
-        where = ".".join(str(part)[:40] for part in detail["loc"][1:])
+        where = ".".join(part[:40] for part in _fields(error.body, detail))
         what = "not valid JSON" if detail["type"] == "json_invalid" else detail["msg"]
         parts.append(f"{where}: {what}" if where and detail["type"] != "json_invalid" else what)
     left = len(error.errors()) - len(parts)
     return "; ".join(parts) + (f"; and {left} more" if left > 0 else "")
+
+
+def _fields(body: Any, detail: Mapping[str, Any]) -> Iterator[str]:
+    """The way to a field through the body. pydantic's has the names of our types in it, too, where a field
+    may be of several."""
+    parts = detail["loc"][1:]
+    for place, part in enumerate(parts, start=1):
+        if isinstance(body, dict):
+            inside = part in body
+        else:
+            inside = isinstance(body, list) and isinstance(part, int) and part < len(body)
+        if inside:
+            body = body[part]
+            yield str(part)
+        elif place == len(parts) and detail["type"] == "missing":
+            yield str(part)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from crosstune.serve.given import MOST_CHARACTERS
 from crosstune.serve.http.batcher import Batcher, Pair, Ticket
 from crosstune.serve.http.exchange import CURRENT
 from crosstune.serve.http.metrics import Metrics
@@ -136,6 +137,9 @@ class Service:
                 "too_many",
                 f"{len(pairs)} documents; at most {self.options.max_documents} are taken a request",
             )
+        longest = max(len(text) for pair in pairs for text in pair)
+        if longest > MOST_CHARACTERS:
+            raise Refusal("too_long", f"a text of {longest} characters; at most {MOST_CHARACTERS} are taken")
 
     async def _score(self, engine: Engine, pairs: Sequence[Pair], lengths: Lengths, priority: int) -> Answer:
         with self.batcher.admit(engine, _estimate(engine, pairs)) as ticket:
