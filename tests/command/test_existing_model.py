@@ -124,3 +124,28 @@ def test_what_is_no_cross_encoder_is_refused(crosstune: Crosstune, tmp_path: Pat
     )
     assert "nothing is measured" in refused(base, "--out", "out", "--allow-worse")
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_that_lies_there_is_deleted(crosstune: Crosstune, tmp_path: Path) -> None:
+    model = _classifier(tmp_path / "model", "bert", 1)
+    before = {path.name: path.read_bytes() for path in model.iterdir()}
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.txt").write_text("years of work")
+    words = (f"collection=beir:{write_collection(tmp_path / 'c')}", "run_dir=run")
+
+    def refused(source: object, out: object, *more: object, cwd: Path = tmp_path) -> str:
+        done = crosstune("export", source, "--out", out, *(more or words), cwd=cwd)
+        assert done.code == 2, done.err
+        assert not (tmp_path / "run").exists(), "refused before any work"
+        return done.err
+
+    assert "precious: is there and is no export of crosstune (it has thesis.txt)" in refused(
+        model, "precious"
+    )
+    assert (tmp_path / "precious" / "thesis.txt").read_text() == "years of work"
+    refused(model, "model")
+    assert "is the model itself" in refused(model, model / "export")
+    (tmp_path / "empty").mkdir()
+    assert "is the folder that you are in" in refused("../model", ".", cwd=tmp_path / "empty")
+    assert "holds the run folder runs/mine" in refused(model, "runs/mine", words[0])
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == before

@@ -87,6 +87,15 @@ def test_a_dry_run_writes_the_folder_and_sends_nothing(
     assert ModelCard.load(folder / "README.md").data.license == "mit"
     assert Reranker(folder).rank("open", ["a file"])[0].index == 0
 
+    again = crosstune("push", ".", NAME, "--license", "apache-2.0", "--dry-run", cwd=export)
+    assert again.code == 0, again.err
+    assert ModelCard.load(folder / "README.md").data.license == "apache-2.0"
+    (folder / "notes.txt").write_text("mine")
+    done = crosstune("push", export, NAME, "--license", "mit", "--dry-run")
+    assert done.code == 2
+    assert "export.push: is an earlier export that also has notes.txt; nothing was changed" in done.err
+    assert (folder / "notes.txt").read_text() == "mine"
+
 
 def test_what_must_not_be_pushed_leaves_the_hub_as_it_was(
     server: Hub, export: Path, crosstune: Crosstune, monkeypatch: pytest.MonkeyPatch

@@ -30,19 +30,29 @@ def export_existing(model: str, out: Path, overrides: Sequence[str]) -> None:
     """Writes the export of `model` to `out`, compared on the candidates of the collection that the overrides
     name (`stdlib` without), which are retrieved into the run folder first.
 
-    A head with two labels becomes one exactly. Calibrated where a collection is named. Raises `InputError`
-    for a model without a ranking head or with more than two labels, and `CheckFailed` as any export.
+    A head with two labels becomes one exactly. Calibrated where a collection is named. An earlier export at
+    `out` is replaced. Raises `InputError` for a model without a ranking head or with more than two labels and
+    for an `out` that holds anything else, the model or the run folder among it, and `CheckFailed` as any
+    export.
     """
-    from crosstune.export import export_model, render_card_of_model
+    from crosstune.export import export_model, export_target, refuse_overlap, render_card_of_model
     from crosstune.train.model import load_cross_encoder
 
+    target = export_target(out)
     run_dir, words = split_run_dir(overrides)
-    recipe = recipe_of_model(model, out.resolve().name, words)
+    recipe = recipe_of_model(model, target.name, words)
+    folder = RunFolder(run_dir or Path("runs") / recipe.name)
+    if folder.root.resolve().is_relative_to(target):
+        raise InputError(
+            f"{out}: is or holds the run folder {folder.root}, where the collection and its candidates go; "
+            "give run_dir=PATH or another --out"
+        )
     source = resolve_model(recipe.model)
+    refuse_overlap(target, source, "the model itself")
     if not has_ranking_head(source):
         raise InputError(f"{recipe.model}: has no ranking head; crosstune run trains one")
     rule = _rule(source, recipe)
-    pipeline = Pipeline(recipe, RunFolder(run_dir or Path("runs") / recipe.name))
+    pipeline = Pipeline(recipe, folder)
     with TemporaryDirectory(prefix="crosstune-") as scratch, locked(pipeline.folder):
         for stage in pipeline.stages():
             if stage.name not in NEEDED:
@@ -51,11 +61,11 @@ def export_existing(model: str, out: Path, overrides: Sequence[str]) -> None:
                 say(f"{stage.name}: skipped, up to date")
             else:
                 run_stage(pipeline.folder, stage)
-        folder = Path(scratch) / "model"
-        load_cross_encoder(source, rule, recipe.seed).save_pretrained(folder)
-        _copy_tokenizer(source, folder)
+        one_label = Path(scratch) / "model"
+        load_cross_encoder(source, rule, recipe.seed).save_pretrained(one_label)
+        _copy_tokenizer(source, one_label)
         export_model(
-            folder,
+            one_label,
             rule,
             pipeline.sample_pairs(),
             recipe.export,
@@ -65,9 +75,9 @@ def export_existing(model: str, out: Path, overrides: Sequence[str]) -> None:
                 "data_fingerprint": sha256_folder(pipeline.collection_folder()),
                 "metrics": {},
             },
-            out,
+            target,
             pipeline.export_sample(),
-            _calibration(pipeline, folder, rule, named=any(word.startswith("collection=") for word in words)),
+            _calibration(pipeline, one_label, rule, named=any(w.startswith("collection=") for w in words)),
             render_card_of_model(recipe.model, rule, recipe.collection, _licence(source)),
         )
 

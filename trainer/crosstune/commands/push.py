@@ -27,7 +27,11 @@ def push(
         str, typer.Option(metavar="TEXT", help="Of the commit.")
     ] = "Upload an export of crosstune",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Write what would be uploaded to EXPORT.push, and send nothing.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Write what would be uploaded to EXPORT.push, over an earlier one, and send nothing.",
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -36,8 +40,7 @@ def push(
     from crosstune.progress import say
 
     if dry_run:
-        target = export.with_name(f"{export.resolve().name}.push")
-        done = pushing.write_push(export, repository, licence, target)
+        done = pushing.write_push(export, repository, licence)
     else:
         done = pushing.push(export, repository, message, licence, public=public)
     if as_json:

@@ -81,7 +81,11 @@ def export(
     ],
     overrides: OverridesArgument = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="EXPORT", help="Of a model: the folder to write.")
+        Path | None,
+        typer.Option(
+            metavar="EXPORT",
+            help="Of a model: the folder to write; an earlier export there is replaced, all else refused.",
+        ),
     ] = None,
     allow_worse: AllowWorseOption = False,
     as_json: JsonOption = False,

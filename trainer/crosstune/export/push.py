@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from crosstune.errors import InputError
 from crosstune.export.card import CARD, FOLDER_LINE
+from crosstune.export.target import export_target
 from crosstune.files import read_json, staged_folder, write_text
 from crosstune.progress import say
 from crosstune.serve.manifest import MANIFEST, read_manifest
@@ -62,8 +63,11 @@ def push(export: Path, repository: str, message: str, licence: str | None, *, pu
     return Push(done.commit_url, [*files, CARD], removed)
 
 
-def write_push(export: Path, repository: str, licence: str | None, folder: Path) -> Push:
-    """What `push` would upload, written to `folder`; nothing is sent. Raises `InputError` as `push`."""
+def write_push(export: Path, repository: str, licence: str | None) -> Push:
+    """What `push` would upload, written to the folder `EXPORT.push` beside the export, over an earlier one;
+    nothing is sent. Raises `InputError` as `push`, and where anything else lies there."""
+    export = export.expanduser().resolve()
+    folder = export_target(export.with_name(f"{export.name}.push"))
     files = _files(export)
     card = _card(export, repository, licence)
     with staged_folder(folder) as out:
