@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,30 @@ def test_source_files_stay_small() -> None:
     assert len(sources) > 20
     too_long = [path.name for path in sources if len(path.read_text(encoding="utf-8").splitlines()) > 300]
     assert not too_long
+
+
+def test_every_loading_refuses_code_from_the_folder() -> None:
+    """Without the word, transformers asks `Do you wish to run the custom code? [y/N]`."""
+    loaders = ("from_pretrained", "SentenceTransformer", "CrossEncoder")
+    calls = [
+        (path.name, call)
+        for root in ("trainer", "data_prep")
+        for path in (ROOT / root).rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and (getattr(call.func, "attr", None) or getattr(call.func, "id", None)) in loaders
+    ]
+    assert len(calls) > 10
+    given = [
+        {word.arg: word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)}
+        for _, call in calls
+    ]
+    open_ones = [
+        f"{name}:{call.lineno}"
+        for (name, call), words in zip(calls, given, strict=True)
+        if words.get("trust_remote_code") is not False
+    ]
+    assert not open_ones
 
 
 def test_names_of_test_files_are_unique() -> None:

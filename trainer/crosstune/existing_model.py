@@ -91,7 +91,8 @@ def _copy_tokenizer(source: Path, folder: Path) -> None:
     copy_tokenizer(source, folder)
     if not (folder / "tokenizer.json").is_file():
         try:
-            AutoTokenizer.from_pretrained(source, local_files_only=True).save_pretrained(folder)
+            tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+            tokenizer.save_pretrained(folder)
         except Exception as error:
             raise InputError(f"{source}: its tokenizer cannot be loaded ({error}); fetch it again") from None
     if not (folder / "tokenizer_config.json").is_file():
@@ -100,9 +101,7 @@ def _copy_tokenizer(source: Path, folder: Path) -> None:
 
 def _rule(source: Path, recipe: Recipe) -> LengthRule:
     """The recipe's lengths where it names them, else the model's own, with the recipe's windows."""
-    from transformers import AutoConfig
-
-    from crosstune.train.model import usable_positions
+    from crosstune.train.model import positions_of
 
     settings = recipe.train
     given = settings.model_fields_set
@@ -111,8 +110,7 @@ def _rule(source: Path, recipe: Recipe) -> LengthRule:
     else:
         tokenizer = source / "tokenizer_config.json"
         own = read_json(tokenizer).get("model_max_length") if tokenizer.is_file() else None
-        usable = usable_positions(AutoConfig.from_pretrained(source))
-        longest = min(LONGEST, int(own or LONGEST), usable or LONGEST)
+        longest = min(LONGEST, int(own or LONGEST), positions_of(source) or LONGEST)
     query = settings.max_query_tokens if "max_query_tokens" in given else longest // 2
     say(f"  {longest} tokens a pair at most, {query} of them the query's")
     lengths = {"max_tokens": longest, "max_query_tokens": min(query, longest - 4)}

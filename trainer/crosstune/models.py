@@ -7,6 +7,7 @@ from pathlib import Path
 
 from crosstune.errors import InputError
 from crosstune.files import read_json, sha256_file
+from crosstune.own_code import refuse_own_code
 from crosstune.tf_bert import find_checkpoint, hugging_face_folder
 
 PINNED_WEIGHTS = {
@@ -19,7 +20,8 @@ def resolve_model(spec: str) -> Path:
 
     Weights that crosstune pins are checked against their sha256. A TensorFlow checkpoint of
     google-research/bert, named by its prefix or by the folder that it lies in alone, becomes a folder in
-    crosstune's cache. Raises `InputError` when it cannot be found, fetched, or is not the pinned file.
+    crosstune's cache. Raises `InputError` when it cannot be found, fetched, is not the pinned file, or needs
+    code of its own.
     """
     kind, _, name = spec.partition(":")
     if kind == "package" and name:
@@ -49,6 +51,7 @@ def resolve_model(spec: str) -> Path:
             "hub:NAME, tf:CHECKPOINT or package:PACKAGE/FOLDER"
         )
     _weights(folder)
+    refuse_own_code(folder)
     return folder
 
 

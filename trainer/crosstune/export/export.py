@@ -56,7 +56,9 @@ def export_model(
     if not pairs:
         raise InputError("there are no pairs to compare the export on: the first stage found nothing for dev")
     check_packages(settings.formats)
-    model = AutoModelForSequenceClassification.from_pretrained(model_folder, dtype=torch.float32).eval()
+    model = AutoModelForSequenceClassification.from_pretrained(
+        model_folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False
+    ).eval()
     inputs = model_input_names(model.config)
     with staged_folder(folder) as out, progress("export, files", 3 + len(settings.further)) as advance:
         write_hf_folder(model_folder, rule, inputs, out)

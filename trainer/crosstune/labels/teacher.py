@@ -26,15 +26,12 @@ def open_teacher(
     `spec`: `package:`, `hub:` or a folder, as `key` named it. A pair has as many tokens as the model has
     positions, 512 at most. Raises `InputError` for a model that cannot be loaded or has no ranking head.
     """
-    from transformers import AutoConfig
-
     from crosstune.serve.pairs import LengthRule
     from crosstune.train.mining_teacher import mining_teacher, resolve_teacher
-    from crosstune.train.model import usable_positions
+    from crosstune.train.model import positions_of
 
     folder = resolve_teacher(spec, key)
-    positions = usable_positions(AutoConfig.from_pretrained(folder, local_files_only=True)) or MAX_TOKENS
-    tokens = min(MAX_TOKENS, positions)
+    tokens = min(MAX_TOKENS, positions_of(folder) or MAX_TOKENS)
     rule = LengthRule(tokens, min(MAX_QUERY_TOKENS, tokens // 2))
     with mining_teacher(spec, rule, seed, cache_folder("teachers")) as score:
         yield score

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from crosstune.endpoints.answers import BadAnswer
 from crosstune.errors import CrosstuneError, InputError
+from crosstune.own_code import refuse_own_code, refuse_own_modules
 from crosstune.rerankers.answers import by_index
 
 BATCH = 32
@@ -26,7 +27,7 @@ class SentenceTransformers:
     """`CrossEncoder.predict`, as its users call it; a score a pair."""
 
     def __init__(self, module: Any, name: str) -> None:
-        self._model = module.CrossEncoder(name)
+        self._model = module.CrossEncoder(name, trust_remote_code=False)
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         scores = self._model.predict(
@@ -80,12 +81,16 @@ _LIBRARIES: dict[str, tuple[str, Callable[[Any, str], Library]]] = {
 
 def open_library(spec: str) -> Library:
     """The reranker behind `PACKAGE:NAME`. Raises `InputError` for an unknown or missing package (with the pip
-    command) and for a model that the library cannot load (with its reason)."""
+    command), for a folder that needs code of its own, and for a model that the library cannot load (with its
+    reason)."""
     package, colon, name = spec.partition(":")
     if not colon or not name or package not in _LIBRARIES:
         raise InputError(
             f"--reranker {spec}: {', '.join(f'{known}:NAME' for known in _LIBRARIES)} were expected"
         )
+    if package != "flashrank" and (Path(name) / "config.json").is_file():  # flashrank runs ONNX alone
+        refuse_own_code(Path(name))
+        refuse_own_modules(Path(name))
     module_name, adapter = _LIBRARIES[package]
     with contextlib.redirect_stdout(sys.stderr):  # libraries greet; standard output is the result's
         try:

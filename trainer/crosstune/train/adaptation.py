@@ -198,7 +198,7 @@ def _save(network: PreTrainedModel, base: Path, folder: Path) -> None:
     from crosstune.train.saving import copy_tokenizer
 
     kind = AutoModelForSequenceClassification if has_ranking_head(base) else AutoModel
-    whole = kind.from_pretrained(base, dtype=torch.float32, local_files_only=True)
+    whole = kind.from_pretrained(base, dtype=torch.float32, local_files_only=True, trust_remote_code=False)
     unknown = whole.base_model.load_state_dict(network.base_model.state_dict(), strict=False).unexpected_keys
     if unknown:
         raise ValueError(f"weights without a place in the base: {unknown}")

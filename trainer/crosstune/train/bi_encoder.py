@@ -57,10 +57,12 @@ class BiEncoder:
 
         before = logging.get_verbosity()
         logging.set_verbosity_error()  # a pooler that starts fresh is of no concern here
-        self.model: PreTrainedModel = AutoModel.from_pretrained(base, dtype=torch.float32).eval()
+        self.model: PreTrainedModel = AutoModel.from_pretrained(
+            base, dtype=torch.float32, local_files_only=True, trust_remote_code=False
+        ).eval()
         logging.set_verbosity(before)
         self.model.to(device())
-        self._tokenizer = AutoTokenizer.from_pretrained(base)
+        self._tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True, trust_remote_code=False)
         self._names = model_input_names(self.model.config)
         self._longest = min(max_tokens, usable_positions(self.model.config) or max_tokens)
         self.markers: Markers | None = None

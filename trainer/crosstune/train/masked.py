@@ -79,7 +79,7 @@ def pad_texts(rows: Sequence[dict[str, Tensor]], pad_id: int) -> dict[str, Tenso
 def load_masker(base: Path, share: float) -> DataCollatorForLanguageModeling:
     """BERT's masking (Devlin et al. 2019): of the chosen tokens 80 % become the mask, 10 % any token, 10 %
     stay. Raises `InputError` for a tokenizer without a mask."""
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True, trust_remote_code=False)
     if tokenizer.mask_token_id is None:
         raise InputError(
             f"{base}: its tokenizer has no mask token, which adapt.steps needs; name another base with "
@@ -112,7 +112,11 @@ def load_masked_model(base: Path, max_tokens: int, seed: int) -> tuple[PreTraine
     torch.manual_seed(seed)
     try:
         model, report = AutoModelForMaskedLM.from_pretrained(
-            base, dtype=torch.float32, local_files_only=True, output_loading_info=True
+            base,
+            dtype=torch.float32,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]

@@ -95,9 +95,12 @@ def _load(folder: Path, seed: int, **config: Any) -> PreTrainedModel:
     try:
         return AutoModelForSequenceClassification.from_pretrained(
             folder,
-            config=AutoConfig.from_pretrained(folder, **config),
+            config=AutoConfig.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False, **config
+            ),
             dtype=torch.float32,
             local_files_only=True,
+            trust_remote_code=False,
         )
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -141,6 +144,19 @@ def _join_two_labels(model: PreTrainedModel) -> None:
             one.bias.copy_(head.bias[1:2] - head.bias[0:1])
     model.set_submodule(name, one)
     model.config.num_labels = model.num_labels = 1
+
+
+def positions_of(folder: Path) -> int | None:
+    """`usable_positions` of the model that lies there. Raises `InputError` for a `config.json` that
+    transformers cannot read."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{folder / 'config.json'}: cannot be used ({reason}); fetch it again") from None
+    return usable_positions(config)
 
 
 def usable_positions(config: PretrainedConfig) -> int | None:

@@ -14,6 +14,7 @@ from crosstune.data.first_stages.protocol import needs_extra
 from crosstune.errors import InputError
 from crosstune.files import sha256_folder
 from crosstune.models import resolve_model
+from crosstune.own_code import refuse_own_modules
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -43,6 +44,7 @@ class Encoder:
             import sentence_transformers  # noqa: F401
         self.spec = spec
         folder = resolve_model(spec)
+        refuse_own_modules(folder)
         self.digest = sha256_folder(folder)
         self._model = _load(str(folder))
         self.max_tokens = _limit(self._model, max_tokens, spec)
