@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from conftest import Crosstune
 from huggingface_hub import ModelCard, snapshot_download
 
+from crosstune.cli import main
+from crosstune.errors import InputError
+from crosstune.export.push import write_push
 from crosstune.serve import Reranker
 from hub import TOKEN, Hub, hub
 from served import tiny_export
@@ -130,7 +134,25 @@ def test_what_must_not_be_pushed_leaves_the_hub_as_it_was(
     assert "README.md: no such file" in refused("--license", "mit")
 
 
-def test_a_name_that_is_none_is_refused(server: Hub, export: Path, crosstune: Crosstune) -> None:
-    done = crosstune("push", export, "a/b/c", "--license", "mit")
-    assert done.code == 2
-    assert "OWNER/NAME was expected" in done.err
+@pytest.mark.parametrize("way", [[], ["--dry-run"]])
+def test_names_and_licences_that_are_none_are_refused(
+    way: list[str], server: Hub, export: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(name: str, licence: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(["push", str(export), name, "--license", licence, *way])
+        assert ended.value.code == 2
+        return capsys.readouterr().err
+
+    for name in ("../x", "a/b/c", "me/..", "me/x y", "x"):
+        assert f"{name}: is no name of a repository" in refused(name, "mit")
+    for licence in ("not a licence!!", "Apache-2.0", "mit\ntags: [x]", "-"):
+        assert "is no identifier of a licence on the hub" in refused(NAME, licence)
+    assert server.repositories == {} and not export.with_name("export.push").exists()
+
+
+def test_the_licence_of_the_card_is_read_as_well(server: Hub, export: Path) -> None:
+    for licence, taken in (("[mit, apache-2.0]", True), ("My Own Terms", False)):
+        (export / "README.md").write_text(CARD.replace("tags:", f"license: {licence}\ntags:"))
+        with nullcontext() if taken else pytest.raises(InputError, match=r"README\.md: license 'My Own"):
+            write_push(export, NAME, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 HOW_TO_LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token that may write"
+LICENCE = re.compile(r"[a-z0-9]+(?:[.+-][a-z0-9]+)*")
+LICENCES = (
+    "it is of lower-case letters, digits, dots and dashes, such as apache-2.0, mit, cc-by-sa-4.0 or other: "
+    "https://huggingface.co/docs/hub/repositories-licenses"
+)
+"""A pattern and no list: the hub's grows."""
 SHOWN = 300
 """Characters of a hub's own message."""
 
@@ -40,7 +47,8 @@ def push(export: Path, repository: str, message: str, licence: str | None, *, pu
 
     The token is huggingface_hub's own (`hf auth login`, `HF_TOKEN`), the address `HF_ENDPOINT`. A
     repository that is not there is made. Raises `InputError` for an export that is not what was written, a
-    card without a licence, a repository of the other visibility, and what the hub refuses.
+    card without a licence, a name or licence that the hub does not take, a repository of the other
+    visibility, and what the hub refuses.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
@@ -92,6 +100,7 @@ def _card(export: Path, repository: str, licence: str | None) -> str:
     """The export's card with the licence, and with the repository in the place of the folder."""
     from huggingface_hub import ModelCard
 
+    _check_name(repository)
     path = export / CARD
     if not path.is_file():
         raise InputError(f"{path}: no such file; export again, or write a model card there")
@@ -106,8 +115,31 @@ def _card(export: Path, repository: str, licence: str | None) -> str:
             f"{path}: names no licence; give --license, for example --license apache-2.0, as the base "
             "model's and the data's licences allow"
         )
+    unknown = [name for name in _several(card.data.license) if not LICENCE.fullmatch(name)]
+    if unknown:
+        where = "--license" if licence is not None else f"{path}: license"
+        raise InputError(f"{where} {unknown[0]!r}: is no identifier of a licence on the hub; {LICENCES}")
     fetched = f'from huggingface_hub import snapshot_download\n\nfolder = snapshot_download("{repository}")'
     return str(card).replace(FOLDER_LINE, fetched)
+
+
+def _several(licence: Any) -> list[str]:
+    """A card may name one licence or a list."""
+    return [str(name) for name in licence] if isinstance(licence, list) else [str(licence)]
+
+
+def _check_name(repository: str) -> None:
+    """By huggingface_hub's own rule, and with an owner: the hub would take it from the token."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, unlisted
+
+    try:
+        validate_repo_id(repository)
+        reason = "the owner is missing" if "/" not in repository else None
+    except HFValidationError as error:
+        reason = str(error)
+    if reason is not None:
+        raise InputError(f"{repository}: is no name of a repository ({reason}); OWNER/NAME was expected")
 
 
 def _check_visibility(api: HfApi, repository: str, *, public: bool) -> None:
@@ -133,14 +165,10 @@ def _listed_there(api: HfApi, repository: str) -> set[str]:
 @contextmanager
 def _hub_errors(repository: str) -> Iterator[None]:
     """What the hub refuses, and a network that is not there, as one message."""
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         yield
-    except HFValidationError as error:
-        raise InputError(
-            f"{repository}: is no name of a repository ({error}); OWNER/NAME was expected"
-        ) from None
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else None
         hint = (
