@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import Crosstune
+from conftest import Crosstune, run_crosstune, write_collection, write_recipe
 
+from crosstune.cli import main
+from crosstune.serve import Reranker
 from served import Served, serving, tiny_export
-from unruly import results, unruly
+from unruly import Reply, results, unruly
 
 SCALES = {"cohere": "score", "tei": "logit"}
 
 
-@pytest.fixture
-def run(recipe: Path, crosstune: Crosstune, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with the tiny model, whose dev split is too small for a calibration."""
-    assert crosstune("run", recipe, f"run_dir={tmp_path / 'run'}").code == 0
-    return tmp_path / "run"
+    root = tmp_path_factory.mktemp("parity")
+    recipe = write_recipe(root, write_collection(root / "collection"))
+    done = run_crosstune(root, "run", recipe, f"run_dir={root / 'run'}")
+    assert done.code == 0, done.err
+    return root / "run"
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> Path:
+    """A copy, which a test may change."""
+    return Path(shutil.copytree(made, tmp_path / "run"))
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +62,8 @@ def test_the_runs_own_server_is_equal_whatever_its_format(run: Path, crosstune: 
             assert (found["queries"], found["pairs"]) == (6, 120)
             assert (found["kendall_tau"], found["top10_overlap"]) == (1.0, 1.0)
             assert found["ndcg"] == found["helper_ndcg"]
+            assert found["ndcg_low"] == found["ndcg_high"] == 0
+            assert 0 <= found["largest_difference"] < 1e-4
             assert found["scale"] == scale
 
 
@@ -60,7 +75,43 @@ def test_another_model_is_told_with_the_query_that_differs_most(
     assert done.code == 1
     assert "--min-tau 0.99 was expected. Best of query 'q" in done.err
     assert "token_type_ids" in done.err and "the export has 48" in done.err
-    assert crosstune(*words, "--min-tau", "-1").code == 0, "the limit is the user's"
+    done = crosstune(*words, "--min-tau", "-1", "--json")
+    assert done.code == 0, "the limit is the user's"
+    found = json.loads(done.out)
+    assert (found["scale"], found["largest_difference"]) == ("other", None)
+    assert found["ndcg_low"] <= found["ndcg"] - found["helper_ndcg"] <= found["ndcg_high"]
+    assert found["ndcg_low"] < found["ndcg_high"]
+
+
+def test_the_largest_difference_is_that_of_all_queries(run: Path, crosstune: Crosstune) -> None:
+    """The helper's own logits, but for one document of the last query, which is .25 off."""
+    helper = Reranker(run / "export")
+
+    def answer(number: int, request: dict[str, Any]) -> Reply:
+        scores = [s.logit for s in helper.score([(request["query"], text) for text in request["texts"]])]
+        scores[0] += 0.25 * (number == 3)
+        return Reply(body=json.dumps([{"index": n, "score": score} for n, score in enumerate(scores)]))
+
+    with unruly(answer) as server:
+        words = ("parity", run / "export", "--url", server.url, "--style", "tei", "--queries", 3)
+        done = crosstune(*words, "--concurrency", 1, "--min-tau", -1)
+    assert done.code == 0, done.err
+    assert "of the helper's logit, largest difference 2.5e-01" in done.out
+    assert "(95 % interval of the difference [" in done.out
+
+
+def test_messages_name_the_option_that_was_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(*words: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(["parity", str(tmp_path), *words])
+        assert ended.value.code == 2
+        return " ".join(capsys.readouterr().err.split())
+
+    address = refused("--url", "127.0.0.1:18099", "--style", "tei")
+    assert "--url 127.0.0.1:18099: http:// or https://" in address and "--endpoint" not in address
+    style = refused("--url", "http://127.0.0.1:9", "--style", "soap")
+    assert "--style soap: no such wire format; --style is one of cohere, jina, voyage, tei" in style
+    assert "--url" not in style
 
 
 def test_what_cannot_be_counted_is_no_parity(run: Path, crosstune: Crosstune) -> None:

@@ -108,7 +108,7 @@ TEI = ["--endpoint", "http://h", "--style", "tei"]
     [
         (["--style", "tei"], "--style: belongs to a benchmark; name whom to ask"),
         (["--endpoint", "http://h"], "--endpoint URL: its wire format is needed; --style is one of cohere"),
-        (["--endpoint", "http://h", "--style", "x"], "no such wire format as 'x'"),
+        (["--endpoint", "http://h", "--style", "x"], "--style x: no such wire format; --style is one"),
         (["--endpoint", "http://h", "--style", "jina"], "of the style jina names a model: --model NAME"),
         ([*TEI, "--api-key-env", "NO_SUCH_KEY"],
          "--api-key-env NO_SUCH_KEY: this environment variable is not set or empty"),

@@ -11,9 +11,9 @@ from typing import Literal
 
 from crosstune.endpoints.load import Load
 from crosstune.errors import CheckFailed, InputError, MissingExtra
-from crosstune.evaluate import mean, per_query
+from crosstune.evaluate import compare, mean, per_query
 from crosstune.export import Sample
-from crosstune.export.gate import NDCG, tau, top_overlap
+from crosstune.export.gate import NDCG, RESAMPLES, SEED, largest_difference, tau, top_overlap
 from crosstune.export_inputs import format_sample
 from crosstune.progress import say
 from crosstune.records import Run, ranking
@@ -31,19 +31,24 @@ Scale = Literal["score", "probability", "logit", "other"]
 @dataclass(frozen=True)
 class LiveParity:
     """A server's answers against the helper's. `scale`: which of the helper's numbers the server's are; the
-    two orders are by it, or by the logit where it is another. `kendall_tau`, `top10_overlap`: mean over the
-    queries; `least_tau` and `least_query`: the worst of them; `ndcg`, `helper_ndcg`: nDCG@10 of both;
-    `windowed`: pairs that the helper reads in several windows."""
+    two orders are by it, or by the logit where it is another. `largest_difference`: of two such numbers,
+    `None` where the scale is another. `kendall_tau`, `top10_overlap`: mean over the queries; `least_tau` and
+    `least_query`: the worst of them; `ndcg`, `helper_ndcg`: nDCG@10 of both, `ndcg_low`, `ndcg_high`: the
+    95 % bootstrap interval of their difference over the queries; `windowed`: pairs that the helper reads in
+    several windows."""
 
     endpoint: str
     queries: int
     pairs: int
+    largest_difference: float | None
     kendall_tau: float
     least_tau: float
     least_query: str
     top10_overlap: float
     ndcg: float
     helper_ndcg: float
+    ndcg_low: float
+    ndcg_high: float
     scale: Scale
     windowed: int
 
@@ -51,8 +56,13 @@ class LiveParity:
         return (
             f"{self.endpoint}: Kendall tau {self.kendall_tau:.4f} (least {self.least_tau:.4f}, query "
             f"{self.least_query!r}), top-10 overlap {self.top10_overlap:.3f}, {NDCG} {self.ndcg:.4f} against "
-            f"the helper's {self.helper_ndcg:.4f}; its numbers are "
-            + ("of a scale of their own" if self.scale == "other" else f"of the helper's {self.scale}")
+            f"the helper's {self.helper_ndcg:.4f} (95 % interval of the difference [{self.ndcg_low:+.4f}, "
+            f"{self.ndcg_high:+.4f}]); its numbers are "
+            + (
+                "of a scale of their own"
+                if self.largest_difference is None
+                else f"of the helper's {self.scale}, largest difference {self.largest_difference:.1e}"
+            )
             + f" ({self.queries} queries, {self.pairs} pairs"
             + (f", {self.windowed} of them in windows)" if self.windowed else ")")
         )
@@ -67,8 +77,8 @@ def live_parity(
     seed: int,
     least_tau: float,
 ) -> LiveParity:
-    """Asks the endpoint for that many dev queries of `run`, all their candidates; without one, of the run
-    folder that the export lies in.
+    """Asks the endpoint for that many dev queries of `run`, drawn by `seed`, all their candidates; without a
+    run, of the run folder that the export lies in.
 
     Raises `InputError` for a folder that is no export, a run without candidates of dev, and
     `CheckFailed` for answers that cannot be counted or a mean Kendall tau below `least_tau`.
@@ -81,17 +91,21 @@ def live_parity(
     scale, exact, windowed = _helper(helper, sample, found)
     by_query = {query_id: tau(found[query_id], exact[query_id]) for query_id in exact}
     worst = min(by_query, key=lambda query_id: by_query[query_id])
-    ndcg, helper_ndcg = (mean(per_query(sample.qrels, run, [NDCG])[NDCG]) for run in (found, exact))
+    ndcg, helper_ndcg = (per_query(sample.qrels, run, [NDCG])[NDCG] for run in (found, exact))
+    difference = compare(helper_ndcg, ndcg, SEED, RESAMPLES)
     parity = LiveParity(
         endpoint=endpoint.label,
         queries=len(exact),
         pairs=pairs,
+        largest_difference=None if scale == "other" else largest_difference(found, exact),
         kendall_tau=statistics.fmean(by_query.values()),
         least_tau=by_query[worst],
         least_query=worst,
         top10_overlap=statistics.fmean(top_overlap(found[q], exact[q]) for q in exact),
-        ndcg=ndcg,
-        helper_ndcg=helper_ndcg,
+        ndcg=mean(ndcg),
+        helper_ndcg=mean(helper_ndcg),
+        ndcg_low=difference.low,
+        ndcg_high=difference.high,
         scale=scale,
         windowed=windowed,
     )

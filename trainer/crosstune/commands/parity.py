@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from crosstune.commands.options import JsonOption, SeedOption
+from crosstune.commands.options import JsonOption
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +40,7 @@ def parity(
         int | None, typer.Option(min=1, help="At most (tei 32, others 1000).")
     ] = None,
     timeout_seconds: Annotated[float, typer.Option(min=0.1, help="For an answer.")] = 60.0,
-    seed: SeedOption = 13,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw of the dev queries.")] = 13,
     as_json: JsonOption = False,
 ) -> None:
     """Ask a live server for a run's dev queries and compare its order with the helper's: exit 1 below

@@ -172,9 +172,10 @@ def _endpoint(option: str, word: str, documents: int | None, own: Mapping[str, A
     name, url = _named(word)
     style = STYLES.get(own["--style"])
     if style is None:
-        what = f"no such wire format as {own['--style']!r}" if own["--style"] else "its wire format is needed"
-        raise InputError(f"{option} {name or 'URL'}: {what}; --style is one of {', '.join(STYLES)}")
-    where = address(url, style)
+        what = "no such wire format" if own["--style"] else "its wire format is needed"
+        where = f"--style {own['--style']}" if own["--style"] else f"{option} {name or 'URL'}"
+        raise InputError(f"{where}: {what}; --style is one of {', '.join(STYLES)}")
+    where = address(url, style, option)
     model = own["--model"] or None
     if style.needs_model and model is None:
         raise InputError(

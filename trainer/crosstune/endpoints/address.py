@@ -7,15 +7,15 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from crosstune.errors import InputError
 
 
-def checked(given: str) -> SplitResult:
-    """The parts of `--endpoint`. Raises `InputError` for what is no HTTP address, or one with a name and
-    password in it."""
+def checked(given: str, option: str = "--endpoint") -> SplitResult:
+    """The parts of the address that `option` gave. Raises `InputError` for what is no HTTP address, or one
+    with a name and password in it."""
     parts = _parts(given)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputError(f"--endpoint {_without_login(given)}: http:// or https:// and a host were expected")
+        raise InputError(f"{option} {_without_login(given)}: http:// or https:// and a host were expected")
     if "@" in parts.netloc:
         raise InputError(
-            f"--endpoint {_without_login(given)}: has a login in it; keep keys out of addresses, name the "
+            f"{option} {_without_login(given)}: has a login in it; keep keys out of addresses, name the "
             "environment variable that holds the key with --api-key-env NAME"
         )
     return parts

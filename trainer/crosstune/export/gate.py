@@ -94,7 +94,7 @@ def score_sample(reranker: Reranker, sample: Sample) -> Run:
 def compare_ranking(reranker: Reranker, exact: Run, sample: Sample) -> RankParity:
     """Scores the sample `PASSES` times with `reranker` and compares with `exact`, the logits of fp32."""
     passes = [score_sample(reranker, sample) for _ in range(PASSES)]
-    differences = [_largest(run, exact) for run in passes]
+    differences = [largest_difference(run, exact) for run in passes]
     run = passes[max(range(PASSES), key=lambda place: differences[place])]
     ndcg, fp32 = (per_query(sample.qrels, scores, [NDCG])[NDCG] for scores in (run, exact))
     difference = compare(fp32, ndcg, SEED, RESAMPLES)
@@ -109,12 +109,12 @@ def compare_ranking(reranker: Reranker, exact: Run, sample: Sample) -> RankParit
         fp32_ndcg=mean(fp32),
         ndcg_low=difference.low,
         ndcg_high=difference.high,
-        steady=_largest(passes[0], passes[1]) <= 1e-3,
+        steady=largest_difference(passes[0], passes[1]) <= 1e-3,
     )
 
 
-def _largest(run: Run, exact: Run) -> float:
-    """NaN counts as beyond everything."""
+def largest_difference(run: Run, exact: Run) -> float:
+    """Of a score of `exact`. NaN counts as beyond everything."""
     worst = [abs(run[q][doc] - logit) for q, scores in exact.items() for doc, logit in scores.items()]
     return max((d if d == d else float("inf") for d in worst), default=0.0)  # noqa: PLR0124
 

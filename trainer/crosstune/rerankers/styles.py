@@ -63,13 +63,14 @@ def request_body(style: Style, model: str | None, query: str, texts: Sequence[st
     return {**named, "query": whole(query), style.texts: [whole(text) for text in texts], **style.more}
 
 
-def address(given: str, style: Style) -> str:
+def address(given: str, style: Style, option: str = "--endpoint") -> str:
     """Where to post: the address as it is when its path ends in `/rerank`, or else the style's path below it;
     a version (`/v1`) that is there already is not repeated.
 
-    Raises `InputError` for what is no HTTP address, or one with a name and password in it.
+    Raises `InputError` for what is no HTTP address, or one with a name and password in it; it names
+    `option`.
     """
-    parts = checked(given)
+    parts = checked(given, option)
     path = parts.path.rstrip("/")
     if not path.endswith("/rerank"):
         version, _, _ = style.path.rpartition("/")
