@@ -85,6 +85,8 @@ def test_the_pipeline_gives_the_same_scores(export: Path) -> None:
 
 
 def test_what_the_servers_ask_of_the_files(export: Path) -> None:
+    tokenizer = json.loads((export / "tokenizer_config.json").read_text())
+    assert tokenizer["tokenizer_class"] == "PreTrainedTokenizerFast", "transformers 4 knows no other"
     config = json.loads((export / "config.json").read_text())
     sentence = json.loads((export / "config_sentence_transformers.json").read_text())
     bert = json.loads((export / "sentence_bert_config.json").read_text())

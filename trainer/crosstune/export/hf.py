@@ -17,6 +17,10 @@ ACTIVATION = "torch.nn.modules.activation.Sigmoid"
 OLD_ACTIVATIONS = ("sbert_ce_default_activation_function", "sbert_ce_default_activation_fn")
 """Keys of older bases that vLLM and sentence-transformers would read before ours."""
 
+NEW_GENERIC, GENERIC = "TokenizersBackend", "PreTrainedTokenizerFast"
+"""One class with two names: transformers 5 writes the first and reads both, 4 knows the second alone, and
+servers that need 4 (Infinity, optimum-onnx) would refuse the folder."""
+
 SENTENCE_TRANSFORMERS = "5.4.0"
 """The first version with this layout of `modules.json`; later ones read it as well."""
 
@@ -41,6 +45,8 @@ def write_hf_folder(model_folder: Path, rule: LengthRule, inputs: Sequence[str],
     )
     _limit_tokenizer(out / "tokenizer.json")
     _edit(out / "tokenizer_config.json", model_max_length=rule.max_tokens, model_input_names=list(inputs))
+    if read_json(out / "tokenizer_config.json").get("tokenizer_class") == NEW_GENERIC:
+        _edit(out / "tokenizer_config.json", tokenizer_class=GENERIC)
     write_json(
         out / "modules.json",
         [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.base.modules.Transformer"}],
