@@ -13,7 +13,9 @@ from conftest import WORDS, Crosstune, write_collection
 from sentence_transformers import CrossEncoder
 from transformers import AutoModelForSequenceClassification
 
+from crosstune.errors import InputError
 from crosstune.existing_model import export_existing
+from crosstune.recipe import recipe_of_model
 from crosstune.serve import Reranker
 from crosstune.serve.manifest import read_manifest
 from crosstune.serve.pairs import PairEncoder, model_input_names
@@ -149,3 +151,21 @@ def test_nothing_that_lies_there_is_deleted(crosstune: Crosstune, tmp_path: Path
     assert "is the folder that you are in" in refused("../model", ".", cwd=tmp_path / "empty")
     assert "holds the run folder runs/mine" in refused(model, "runs/mine", words[0])
     assert {path.name: path.read_bytes() for path in model.iterdir()} == before
+
+
+def test_the_query_has_half_of_the_tokens_unless_it_is_named() -> None:
+    def lengths(*words: str) -> tuple[int, int]:
+        train = recipe_of_model("model", "out", words).train
+        return train.max_tokens, train.max_query_tokens
+
+    assert lengths("train.max_tokens=48") == (48, 24)
+    assert lengths("train={max_tokens: 48}") == (48, 24)
+    assert lengths("train.max_tokens=8") == (8, 4)
+    assert lengths("train.max_tokens=48", "train.max_query_tokens=20") == (48, 20)
+    with pytest.raises(InputError, match=r"max_query_tokens is 64, which leaves no room .* max_tokens = 48"):
+        lengths("train.max_tokens=48", "train.max_query_tokens=64")
+
+
+def test_hf_needs_no_mention() -> None:
+    with pytest.raises(InputError, match="Hugging Face folder is always written; leave hf out"):
+        recipe_of_model("model", "out", ["export.formats=[hf]"])

@@ -130,22 +130,30 @@ def load_recipe(path: str, overrides: Sequence[str] = ()) -> AnyRecipe:
     Raises `InputError` that lists every unknown key, wrong type and value out of range at once.
     """
     file = find_recipe(path)
-    return _validated(file, _parse_yaml(file), overrides)
+    return _validated(file, _overridden(_parse_yaml(file), overrides), overrides)
 
 
 def recipe_of_model(model: str, name: str, overrides: Sequence[str]) -> Recipe:
     """The recipe of a model that is there already, over the collection that the overrides name, or `stdlib`.
-    Raises `InputError` as `load_recipe`."""
-    values = {"name": name, "model": model, "collection": "stdlib"}
+    Where they set `train.max_tokens` alone, the query has half. Raises `InputError` as `load_recipe`."""
+    values = _overridden({"name": name, "model": model, "collection": "stdlib"}, overrides)
+    train = values.get("train")
+    if isinstance(train, dict) and "max_query_tokens" not in train and type(train.get("max_tokens")) is int:
+        train["max_query_tokens"] = max(1, min(train["max_tokens"] // 2, train["max_tokens"] - 4))
     recipe = _validated(Path(name), values, overrides)
     if not isinstance(recipe, Recipe):
         raise InputError(f"{name}: procedure is no key of a model's export")
     return recipe
 
 
-def _validated(file: Path, values: dict[str, Any], overrides: Sequence[str]) -> AnyRecipe:
+def _overridden(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     for override in overrides:
         _apply(values, override)
+    return values
+
+
+def _validated(file: Path, values: dict[str, Any], overrides: Sequence[str]) -> AnyRecipe:
+    """`overrides`: those in `values`, to say what was given on the command line."""
     kind = _kind(file, values)
     try:
         return kind.model_validate(values)

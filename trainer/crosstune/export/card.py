@@ -192,7 +192,8 @@ def _use(rule: LengthRule, *, fused: bool) -> list[str]:
         'pipeline("text-classification", folder)([{"text": query, "text_pair": document}], '
         f"truncation=True, max_length={rule.max_tokens})",
         "```",
-        "`crosstune serve`, text-embeddings-inference, Infinity and vLLM load the folder as it is; "
-        "`crosstune parity` says whether they rank as measured.",
+        "These three and `crosstune serve` load the folder as it is, as crosstune's tests do. "
+        "text-embeddings-inference, Infinity and vLLM find what they read in it, by their sources: none of "
+        "them was run by crosstune's tests, and `crosstune parity` says whether yours ranks as measured.",
         "",
     ]

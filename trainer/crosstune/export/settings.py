@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from pydantic import Field, field_validator, model_validator
 
 from crosstune.serve.engines import Format
@@ -30,6 +32,16 @@ class ExportSettings(Settings):
     parity_queries: int = Field(
         50, ge=1, description="dev queries whose whole candidate lists further formats are compared on"
     )
+
+    @field_validator("formats", mode="before")
+    @classmethod
+    def _hf_is_always_there(cls, formats: object) -> object:
+        if isinstance(formats, list) and "hf" in formats:
+            raise ValueError(
+                "hf needs no mention: the Hugging Face folder is always written; leave hf out. "
+                f"The formats are {', '.join(get_args(Format))}"
+            )
+        return formats
 
     @field_validator("formats")
     @classmethod
