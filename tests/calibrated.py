@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
+from sealed import rewrite
 from served import tiny_export
 
 
 def calibrated(folder: Path, **keys: object) -> Path:
     """The tiny export as `folder`, with these keys of its manifest replaced."""
     shutil.copytree(tiny_export(), folder)
-    path = folder / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | keys))
+    rewrite(folder, **keys)
     return folder

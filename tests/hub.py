@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("X-Error-Code", "EntryNotFound" if "/resolve/" in path else "RepoNotFound")
         if "/resolve/" in path:
             self.send_header("ETag", f'"{hashlib.sha1(data).hexdigest()}"')
-            self.send_header("X-Repo-Commit", "0" * 40)
+            self.send_header("X-Repo-Commit", self.hub.repositories["/".join(path.split("/")[1:3])].sha)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if self.command != "HEAD":

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from crosstune.serve.windows import Windows
 from models import tiny_cross_encoder
+from sealed import rewrite
 
 START_SECONDS = 180.0
 
@@ -44,7 +45,6 @@ def tiny_export(seed: int = 0) -> Path:
 @functools.cache
 def windowed_export(windows: Windows) -> Path:
     """The same export, also called `tiny`, that reads long documents in windows."""
-    from crosstune.files import read_json, write_json
     from crosstune.serve.manifest import schema_of
     from crosstune.serve.pairs import LengthRule
 
@@ -52,8 +52,7 @@ def windowed_export(windows: Windows) -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     shutil.copytree(tiny_export(), folder / "tiny")
     rule = LengthRule(48, 16, windows=windows)
-    path = folder / "tiny" / "manifest.json"
-    write_json(path, read_json(path) | {"schema": schema_of(rule), "length_rule": rule.as_json()})
+    rewrite(folder / "tiny", schema=schema_of(rule), length_rule=rule.as_json())
     return folder / "tiny"
 
 

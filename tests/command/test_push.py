@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,6 +20,7 @@ from crosstune.errors import InputError
 from crosstune.export.push import write_push
 from crosstune.serve import Reranker
 from hub import TOKEN, Hub, hub
+from sealed import manifest, rewrite
 from served import tiny_export
 
 CARD = '---\ntags: [reranker]\n---\n# tiny\n```python\nfolder = "FOLDER"\n```\n'
@@ -61,18 +65,42 @@ def test_a_push_is_the_export_in_one_commit_and_comes_back_whole(
     assert f'folder = snapshot_download("{NAME}")' in card.text and "FOLDER" not in card.text
     assert (export / "README.md").read_text() == CARD, "the export's own card stays as it is"
 
-    fetched = snapshot_download(NAME, endpoint=server.url, token=TOKEN, local_dir=tmp_path / "fetched")
     pairs = [("open the file", "close it"), ("open the file", "open a file")]
-    assert Reranker(fetched).score(pairs) == Reranker(export).score(pairs)
+    for folder in (None, tmp_path / "fetched"):
+        fetched = snapshot_download(NAME, endpoint=server.url, token=TOKEN, local_dir=folder)
+        assert Reranker(fetched).score(pairs) == Reranker(export).score(pairs)
+
+
+def test_what_the_model_card_fetches_is_ranked_with(server: Hub, export: Path, crosstune: Crosstune) -> None:
+    """By the card's own lines, in a process; the hub's cache is links to files beside the folder."""
+    assert crosstune("push", export, NAME, "--license", "mit").code == 0
+    card = server.repositories[NAME].files["README.md"].decode()
+    (code,) = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
+    fetched = [sys.executable, "-c", f"{code}\nprint(folder)"]
+    folder = Path(
+        subprocess.run(fetched, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+    )
+    assert (folder / "config.json").is_symlink() and folder.parent.name == "snapshots"
+    done = crosstune("rank", folder, "open the file", "--documents", "-", stdin='"open a file"\n')
+    assert done.code == 0, done.err
+
+    blob = (folder / "config.json").resolve()
+    outside = export.parent / "config.json"
+    outside.write_bytes(blob.read_bytes())
+    (folder / "config.json").unlink()
+    (folder / "config.json").symlink_to(outside)
+    done = crosstune("rank", folder, "open the file", "--documents", "-", stdin='"open a file"\n')
+    assert done.code == 2
+    assert "'config.json' leads out of the folder" in done.err
 
 
 def test_what_the_next_push_lacks_is_removed_there(server: Hub, export: Path, crosstune: Crosstune) -> None:
     words = ("push", export, NAME, "--license", "mit")
     assert crosstune(*words).code == 0
     server.repositories[NAME].files["eval.png"] = b"the owner's own"
-    manifest = json.loads((export / "manifest.json").read_text())
-    del manifest["files"]["modules.json"]
-    (export / "manifest.json").write_text(json.dumps(manifest))
+    files = manifest(export)["files"]
+    del files["modules.json"]
+    rewrite(export, files=files)
     (export / "modules.json").unlink()
     done = crosstune(*words)
     assert done.code == 0, done.err

@@ -18,6 +18,7 @@ from crosstune.train import load_cross_encoder
 from crosstune.train.scoring import score_pairs
 from crosstune.trec import read_run
 from models import tiny_cross_encoder
+from sealed import reseal
 from served import serving
 
 RULE = LengthRule(48, 16, windows=Windows(8, 6))
@@ -109,7 +110,7 @@ def test_maxp_sees_what_stands_at_the_end(tmp_path: Path, long_recipe: Path, cro
     plain = tmp_path / "plain"
     shutil.copytree(run / "export", plain)
     manifest["length_rule"].pop("windows")
-    (plain / "manifest.json").write_text(json.dumps(manifest | {"schema": 1}))
+    reseal(plain, manifest | {"schema": 1})
     alike = Reranker(plain).score([(queries["q0"], text) for text in texts.values()])
     assert len({score.logit for score in alike}) == 1, "the beginning is all that it sees"
     with serving(plain) as served:

@@ -20,6 +20,7 @@ from crosstune.export import ExportSettings, compare_logits, export_model
 from crosstune.serve import Reranker, read_documents
 from crosstune.serve.pairs import LengthRule
 from models import WORDS, tiny_cross_encoder
+from sealed import manifest, rewrite
 
 RULE = LengthRule(max_tokens=48, max_query_tokens=16)
 
@@ -52,13 +53,13 @@ def _logits(export: Path, pairs: list[tuple[str, str]]) -> list[float]:
 
 
 def test_the_manifest_lists_every_file_and_the_parity(export: Path) -> None:
-    manifest = json.loads((export / "manifest.json").read_text())
+    listed = manifest(export)
     files = {p.relative_to(export).as_posix() for p in export.rglob("*") if p.is_file()}
-    assert set(manifest["files"]) == files - {"manifest.json"}
+    assert set(listed["files"]) == files - {"manifest.json"}
     assert {"model.safetensors", "tokenizer.json", "onnx/model.onnx", "modules.json"} <= files
-    assert manifest["parity"]["onnx"]["largest_difference"] <= 1e-4
-    assert manifest["parity"]["onnx"]["pairs"] == 40
-    assert manifest["base_model"] == "tiny"
+    assert listed["parity"]["onnx"]["largest_difference"] <= 1e-4
+    assert listed["parity"]["onnx"]["pairs"] == 40
+    assert listed["base_model"] == "tiny"
 
 
 def test_transformers_gives_the_same_logits(export: Path) -> None:
@@ -130,7 +131,7 @@ def test_equal_logits_have_the_same_order() -> None:
 def test_each_of_200_flipped_bits_is_refused(copy: Path) -> None:
     """Anywhere: in every file that the manifest lists, at its ends and at random places."""
     rng = random.Random(9)
-    names = sorted(json.loads((copy / "manifest.json").read_text())["files"])
+    names = sorted(manifest(copy)["files"])
     assert len(names) > 5
     for number in range(200):
         path = copy / names[number % len(names)]
@@ -153,8 +154,7 @@ def test_missing_cut_and_newer_are_refused(copy: Path) -> None:
     weights.unlink()
     with pytest.raises(InputError, match="is in the manifest and missing"):
         Reranker(copy)
-    manifest = json.loads((copy / "manifest.json").read_text())
-    (copy / "manifest.json").write_text(json.dumps(manifest | {"schema": 3}))
+    rewrite(copy, schema=3)
     with pytest.raises(InputError, match="schema is 3, this crosstune reads 1 and 2"):
         Reranker(copy)
     (copy / "manifest.json").write_text("{")
@@ -164,17 +164,15 @@ def test_missing_cut_and_newer_are_refused(copy: Path) -> None:
 
 @pytest.mark.parametrize("fusion", [{"weight": -1.0}, {"weight": "1"}, {"other": 1.0}, {}, [0.5]])
 def test_a_damaged_fusion_is_refused(copy: Path, fusion: object) -> None:
-    manifest = json.loads((copy / "manifest.json").read_text())
-    (copy / "manifest.json").write_text(json.dumps(manifest | {"fusion": fusion}))
+    rewrite(copy, fusion=fusion)
     with pytest.raises(InputError, match=r"manifest\.json: damaged"):
         Reranker(copy)
 
 
 def test_a_path_out_of_the_folder_is_refused(copy: Path) -> None:
-    manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["files"]["../secret"] = {"sha256": "0", "bytes": 1}
-    (copy / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="leads out of the folder"):
+    files = manifest(copy)["files"]
+    rewrite(copy, files=files | {"../secret": {"sha256": "0", "bytes": 1}})
+    with pytest.raises(InputError, match=r"'../secret' under files is no file of an export"):
         Reranker(copy)
 
 

@@ -187,19 +187,6 @@ def test_a_backend_that_is_none_or_missing_is_named(export: Path, tmp_path: Path
     assert Reranker(tmp_path / "out").backend == "onnx"
 
 
-def test_a_manifest_from_before_the_formats_has_onnx(tmp_path: Path) -> None:
-    model = tiny_cross_encoder(tmp_path / "model")
-    export_model(model, RULE, PAIRS, ExportSettings(), {}, tmp_path / "out")
-    path = tmp_path / "out" / "manifest.json"
-    values = json.loads(path.read_text())
-    del values["formats"]
-    path.write_text(json.dumps(values))
-    assert Reranker(tmp_path / "out").backend == "onnx"
-    path.write_text(json.dumps(values | {"formats": {"onnx": "../model.onnx"}}))
-    with pytest.raises(InputError, match="stands under formats and not under files"):
-        Reranker(tmp_path / "out")
-
-
 def _damaged(source: Path, target: Path) -> None:
     """The graph with a part of each feed-forward negated: logits of the right size, in another order."""
     model = onnx.load(source)

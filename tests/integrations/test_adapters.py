@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 from calibrated import calibrated
 from crosstune.errors import InputError
 from crosstune.serve import Reranker
+from sealed import rewrite
 from served import tiny_export
 
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
@@ -35,8 +35,7 @@ def fusing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An export that keeps a fusion, in which the first stage weighs most."""
     folder = tmp_path_factory.mktemp("fusing") / "export"
     shutil.copytree(tiny_export(), folder)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"fusion": {"weight": 1000.0}}))
+    rewrite(folder, fusion={"weight": 1000.0})
     return folder
 
 

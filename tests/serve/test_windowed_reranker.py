@@ -19,6 +19,7 @@ from crosstune.serve.windows import Windows
 from crosstune.train import load_cross_encoder
 from crosstune.train.scoring import score_pairs
 from models import WORDS
+from sealed import manifest, rewrite
 from served import tiny_export, windowed_export
 
 WINDOWS = Windows(overlap=8, most=4)
@@ -149,9 +150,6 @@ def test_a_file_of_pairs_has_their_windows(tmp_path: Path, export: Path, reranke
 )
 def test_damaged_windows_are_refused(tmp_path: Path, export: Path, windows: object, problem: str) -> None:
     shutil.copytree(export, tmp_path / "copy")
-    path = tmp_path / "copy" / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["length_rule"]["windows"] = windows
-    path.write_text(json.dumps(manifest))
+    rewrite(tmp_path / "copy", length_rule=manifest(tmp_path / "copy")["length_rule"] | {"windows": windows})
     with pytest.raises(InputError, match=problem):
         Reranker(tmp_path / "copy")

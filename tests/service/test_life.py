@@ -17,6 +17,7 @@ import pytest
 from crosstune.errors import InputError
 from crosstune.serve import Reranker
 from crosstune.serve.http.keys import Keys
+from sealed import rewrite
 from served import Served, serving, tiny_export
 
 OLD, NEW = "old-key-0123456789abcdef", "new-key-0123456789abcdef"
@@ -210,6 +211,5 @@ def test_what_cannot_be_served_is_one_message(tmp_path: Path) -> None:
 
 def test_an_export_without_parity_is_refused(tmp_path: Path) -> None:
     shutil.copytree(tiny_export(), tmp_path / "model")
-    manifest = json.loads((tmp_path / "model" / "manifest.json").read_text())
-    (tmp_path / "model" / "manifest.json").write_text(json.dumps(manifest | {"parity": None}))
+    rewrite(tmp_path / "model", parity=None)
     assert "has no parity result" in _refused(tmp_path / "model")

@@ -187,6 +187,8 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}:{error.lineno}: not valid JSON ({error.msg})") from None
+    except (RecursionError, ValueError) as error:  # nested without end, a number of thousands of digits
+        raise InputError(f"{path}: not JSON that can be read ({error})") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: a JSON object was expected, found {type(value).__name__}")
     return value

@@ -13,7 +13,7 @@ from crosstune.endpoints.load import Load
 from crosstune.errors import CheckFailed, InputError, MissingExtra
 from crosstune.evaluate import compare, mean, per_query
 from crosstune.export import Sample
-from crosstune.export.gate import NDCG, RESAMPLES, SEED, largest_difference, tau, top_overlap
+from crosstune.export.gate import RESAMPLES, SEED, largest_difference, tau, top_overlap
 from crosstune.export_inputs import format_sample
 from crosstune.progress import say
 from crosstune.records import Run, ranking
@@ -21,6 +21,7 @@ from crosstune.rerankers.rerank import Job
 from crosstune.rerankers.settings import EndpointSettings
 from crosstune.run import RunFolder
 from crosstune.serve import Reranker
+from crosstune.serve.limits import NDCG
 from crosstune.serve.manifest import read_manifest
 from crosstune.trec import read_run
 

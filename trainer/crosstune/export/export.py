@@ -16,17 +16,17 @@ from crosstune.export.gate import Sample
 from crosstune.export.hf import write_hf_folder
 from crosstune.export.onnx import write_onnx
 from crosstune.export.parity import Parity, compare_logits
-from crosstune.export.quantise import FILES, check_packages
+from crosstune.export.quantise import check_packages
 from crosstune.export.settings import ExportSettings
-from crosstune.files import sha256_file, staged_folder, write_json, write_text
+from crosstune.files import sha256_file, staged_folder, write_text
 from crosstune.progress import progress, say
-from crosstune.serve.manifest import MANIFEST, read_manifest, schema_of
+from crosstune.serve.contents import CALIBRATION_PAGE, FILES
+from crosstune.serve.manifest import ACTIVATION, read_manifest, schema_of
 from crosstune.serve.pairs import EncodedPair, LengthRule, PairEncoder, model_input_names, pad
+from crosstune.serve.seal import MANIFEST, write_manifest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-CALIBRATION_PAGE = "calibration.html"
 
 
 def export_model(
@@ -76,17 +76,18 @@ def export_model(
             "length_rule": rule.as_json(),
             "inputs": inputs,
             "pad_token_id": model.config.pad_token_id,
-            "score_activation": "sigmoid",
+            "score_activation": ACTIVATION,
             **calibration.manifest,
             "fusion": None,
             "crosstune_version": version("crosstune"),
             **context,
+            "limits": asdict(settings.limits),
             "parity": None,
         }
 
         def write(formats: Mapping[str, str], **more: object) -> None:
             listed = {"formats": dict(formats), "files": _files(out)}
-            write_json(out / MANIFEST, manifest | listed | more)
+            write_manifest(out, manifest | listed | more)
 
         write({"onnx": FILES["onnx"]})
         exported = [score.logit for score in Reranker(out, "onnx").score(pairs)]

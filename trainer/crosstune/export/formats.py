@@ -11,12 +11,13 @@ from typing import Any
 
 from crosstune.errors import InputError
 from crosstune.export.gate import Sample, compare_ranking, score_sample
-from crosstune.export.quantise import FILES, Batches, calibration_batches, methods
+from crosstune.export.quantise import Batches, calibration_batches, methods
 from crosstune.export.sensitivity import Layer, blame, layers_of
 from crosstune.export.settings import ExportSettings
 from crosstune.progress import say
 from crosstune.records import Run
 from crosstune.serve import Reranker
+from crosstune.serve.contents import FILES
 from crosstune.serve.engines import BATCH_TOKENS, Format
 from crosstune.serve.manifest import Manifest
 from crosstune.serve.pairs import PairEncoder

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from crosstune.evaluate import compare, mean, per_query
-from crosstune.export.parity import allowed, logit_spread
+from crosstune.export.parity import logit_spread
 from crosstune.export.settings import ExportSettings
 from crosstune.records import Qrels, Run, ranking
 from crosstune.serve import Reranker
 from crosstune.serve.engines import Format
+from crosstune.serve.limits import NDCG
 
-NDCG = "nDCG@10"
 DEPTH = 10
 SEED, RESAMPLES = 13, 2000
 PASSES = 2
@@ -53,25 +53,7 @@ class RankParity:
 
     def failures(self, name: Format, settings: ExportSettings) -> list[str]:
         """What is beyond the limits, with the values; empty when the format holds."""
-        found = []
-        if not self.steady:
-            found.append(f"{PASSES} passes over the same pairs gave different logits")
-        if name == "openvino":
-            most = allowed(settings.tolerance, self.spread)
-            if not self.largest_difference <= most:
-                found.append(
-                    f"the largest logit difference is {self.largest_difference:.1e}; export.tolerance = "
-                    f"{settings.tolerance:g} allows {most:.1e} where logits spread by {self.spread:.2g}"
-                )
-            return found
-        if not self.kendall_tau >= settings.int8_tau:
-            found.append(f"Kendall tau is {self.kendall_tau:.4f} and export.int8_tau {settings.int8_tau:g}")
-        if not abs(self.ndcg - self.fp32_ndcg) <= settings.int8_ndcg:
-            found.append(
-                f"{NDCG} is {self.ndcg:.4f} against {self.fp32_ndcg:.4f} in fp32 and export.int8_ndcg "
-                f"{settings.int8_ndcg:g}"
-            )
-        return found
+        return settings.limits.failures(name, asdict(self))
 
     def __str__(self) -> str:
         return (

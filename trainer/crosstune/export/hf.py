@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from crosstune.files import read_json, write_json
+from crosstune.progress import say
+from crosstune.serve.contents import is_known
 from crosstune.serve.pairs import LengthRule
 
 ACTIVATION = "torch.nn.modules.activation.Sigmoid"
@@ -34,7 +36,10 @@ def write_hf_folder(model_folder: Path, rule: LengthRule, inputs: Sequence[str],
     them a generic tokenizer class gives no segment ids.
     """
     for path in sorted(model_folder.iterdir()):
-        shutil.copyfile(path, out / path.name)
+        if is_known(path.name):
+            shutil.copyfile(path, out / path.name)
+        else:
+            say(f"  left out, since no export holds such a file: {path}")
     _drop(out / "config.json", *OLD_ACTIVATIONS)
     _edit(
         out / "config.json",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from crosstune.errors import CheckFailed
+from crosstune.serve.limits import allowed
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,6 @@ class Parity:
 def logit_spread(logits: Iterable[float]) -> float:
     """The standard deviation; that of finite logits alone, so that a NaN allows nothing."""
     return statistics.pstdev([x for x in logits if math.isfinite(x)] or [0.0])
-
-
-def allowed(tolerance: float, spread: float) -> float:
-    """The largest difference of a logit. Rounding grows with the logits, and so does what it may change: the
-    same ranking in logits of ten times the size may differ by ten times as much."""
-    return tolerance * max(1.0, spread)
 
 
 def compare_logits(trained: Sequence[float], exported: Sequence[float], tolerance: float) -> Parity:

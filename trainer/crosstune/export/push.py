@@ -16,7 +16,8 @@ from crosstune.export.card import CARD, FOLDER_LINE
 from crosstune.export.target import export_target
 from crosstune.files import read_json, staged_folder, write_text
 from crosstune.progress import say
-from crosstune.serve.manifest import MANIFEST, read_manifest
+from crosstune.serve.manifest import read_manifest
+from crosstune.serve.seal import MANIFEST
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

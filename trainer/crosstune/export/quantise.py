@@ -17,17 +17,6 @@ from crosstune.errors import MissingExtra
 from crosstune.serve.engines import Format
 from crosstune.serve.pairs import EncodedPair, pad, token_budget_batches
 
-FILES: dict[Format, str] = {
-    "onnx": "onnx/model.onnx",
-    "onnx-int8": "onnx/model_int8.onnx",
-    "openvino": "openvino/openvino_model.xml",
-    "openvino-bf16": "openvino/openvino_model.xml",
-    "openvino-int8": "openvino/openvino_model_int8.xml",
-}
-"""Where readers look: optimum and sentence-transformers take `openvino/openvino_model.xml` by itself, the
-int8 files by `file_name`. bf16 is a way to compute the fp32 file. No name holds `quantize`, which Infinity
-would prefer without being asked."""
-
 BLOCK = 32
 """Weights that share a scale."""
 CALIBRATION_BATCHES = 150

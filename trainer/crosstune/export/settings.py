@@ -7,6 +7,7 @@ from typing import get_args
 from pydantic import Field, field_validator, model_validator
 
 from crosstune.serve.engines import Format
+from crosstune.serve.limits import Limits
 from crosstune.settings import Settings
 
 
@@ -55,6 +56,10 @@ class ExportSettings(Settings):
     @property
     def further(self) -> list[Format]:
         return [name for name in self.formats if name != "onnx"]
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.tolerance, self.int8_tau, self.int8_ndcg)
 
 
 class ThresholdSettings(Settings):

@@ -10,8 +10,9 @@ from crosstune.errors import InputError
 from crosstune.models import resolve_model
 from crosstune.recipe import Recipe, load_collection_recipe
 from crosstune.run import RunFolder
-from crosstune.serve.manifest import MANIFEST, read_manifest
+from crosstune.serve.manifest import read_manifest
 from crosstune.serve.pairs import LengthRule
+from crosstune.serve.seal import MANIFEST
 from crosstune.train.config import TrainSettings
 from crosstune.train.scoring import drawn_lists
 from crosstune.trec import read_run

@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from crosstune.errors import InputError
+from crosstune.serve.checked import whole
 from crosstune.serve.nogueira_cho import OriginalTokenizer
-from crosstune.serve.windows import Windows
+from crosstune.serve.windows import MOST_TOKENS, Windows
 
 Ids = NDArray[np.int64]
 CHARACTERS_A_TOKEN = 64
@@ -27,6 +28,9 @@ CHARACTERS_A_TOKEN = 64
 huge one costs no more than a long one. Text whose tokens are longer on average is not text."""
 SPECIAL = 3
 """Ids of BERT's pairs that are no text's; RoBERTa has one more."""
+
+Style = Literal["standard", "nogueira_cho"]
+STYLES: tuple[Style, ...] = get_args(Style)
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class LengthRule:
 
     max_tokens: int
     max_query_tokens: int
-    style: Literal["standard", "nogueira_cho"] = "standard"
+    style: Style = "standard"
     windows: Windows | None = None
 
     def __post_init__(self) -> None:
@@ -59,9 +63,14 @@ class LengthRule:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> LengthRule:
-        """What `as_json` wrote."""
+        """What `as_json` wrote. Raises `ValueError` and `TypeError` for values that it does not write, and
+        `InputError` for those that do not go together."""
+        for name in ("max_tokens", "max_query_tokens"):
+            whole(name, values[name], 1, MOST_TOKENS)
+        if values["style"] not in STYLES:
+            raise ValueError(f"style is {values['style']!r:.40}; one of {', '.join(STYLES)} was expected")
         windows = values.get("windows")
-        return cls(**{**values, "windows": None if windows is None else Windows(**windows)})
+        return cls(**{**values, "windows": None if windows is None else Windows.from_json(windows)})
 
     def as_json(self) -> dict[str, Any]:
         """Without windows it has no key for them: versions of crosstune that know none then read it."""
@@ -219,10 +228,14 @@ def token_budget_batches(lengths: Sequence[int], max_batch_tokens: int) -> Itera
         yield batch
 
 
+INPUTS = (["input_ids", "attention_mask"], ["input_ids", "attention_mask", "token_type_ids"])
+"""What models are called with: those without segments, and those with them."""
+
+
 def model_input_names(config: Any) -> list[str]:
     """What a model of this configuration is called with; some families have no segments."""
     segments = getattr(config, "type_vocab_size", 0) > 0 and config.model_type != "distilbert"
-    return ["input_ids", "attention_mask", *(["token_type_ids"] if segments else [])]
+    return list(INPUTS[1 if segments else 0])
 
 
 def pad(pairs: Sequence[EncodedPair], pad_id: int, multiple: int = 1) -> tuple[Ids, Ids, Ids]:

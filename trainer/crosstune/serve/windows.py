@@ -9,9 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 from crosstune.errors import InputError
+from crosstune.serve.checked import whole
+
+MOST_TOKENS = 8192
+"""Of a pair: what the families that can be exported read at most."""
+MOST_OF_A_PASSAGE = 256
+"""Windows."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,14 @@ class Windows:
                 f"windows with aggregate {self.aggregate!r} and most {self.most}: 'max' and at least 1 were "
                 "expected"
             )
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Windows:
+        """What a manifest holds. Raises `ValueError` and `TypeError` for values that no export writes."""
+        if values["overlap"] is not None:
+            whole("windows.overlap", values["overlap"], 0, MOST_TOKENS)
+        whole("windows.most", values["most"], 1, MOST_OF_A_PASSAGE)
+        return cls(**values)
 
     def check(self, shortest: int) -> None:
         """Raises `InputError` where windows of `shortest` wordpieces, what the longest query leaves, would

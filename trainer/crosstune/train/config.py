@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
+from crosstune.serve.windows import MOST_OF_A_PASSAGE, MOST_TOKENS
 from crosstune.settings import Settings
 from crosstune.train.loss_kinds import KINDS, OPTIONS, LossName
 from crosstune.train.tracker_config import TrackerSettings
@@ -30,7 +31,10 @@ class WindowSettings(Settings):
         None, ge=0, description="tokens that neighbouring windows share; half of a window when null"
     )
     most: int | None = Field(
-        None, ge=1, le=256, description=f"windows a passage, from its beginning on; {MOST_WINDOWS} when null"
+        None,
+        ge=1,
+        le=MOST_OF_A_PASSAGE,
+        description=f"windows a passage, from its beginning on; {MOST_WINDOWS} when null",
     )
 
     @model_validator(mode="after")
@@ -87,7 +91,7 @@ class TrainSettings(TuningSettings, TrackerSettings):
         description=f"most token slots in one forward pass; {MICRO_BATCH_TOKENS['cpu']} on a CPU and "
         f"{MICRO_BATCH_TOKENS['cuda']} on a GPU when null",
     )
-    max_tokens: int = Field(256, ge=8, le=8192, description="ids of a pair, special tokens included")
+    max_tokens: int = Field(256, ge=8, le=MOST_TOKENS, description="ids of a pair, special tokens included")
     max_query_tokens: int = Field(64, ge=1, le=4096, description="wordpieces of the query")
     windows: WindowSettings = Field(WindowSettings(), description="of long passages: docs/windows.md")
     precision: Literal["auto", "fp32", "bf16"] = Field(

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from crosstune.serve.windows import MOST_TOKENS
 from crosstune.train.tracker_config import TrackerSettings
 
 
@@ -14,7 +15,7 @@ class PointwiseSettings(TrackerSettings):
     pairs."""
 
     style: Literal["nogueira_cho"] = Field("nogueira_cho", description="how a pair becomes token ids")
-    max_tokens: int = Field(512, ge=8, le=8192, description="ids of a pair; one of them stays unused")
+    max_tokens: int = Field(512, ge=8, le=MOST_TOKENS, description="ids of a pair; one of them stays unused")
     max_query_tokens: int = Field(64, ge=3, le=4096, description="ids of the query with [CLS] and [SEP]")
     batch_pairs: int = Field(128, ge=1, le=65536, description="pairs an optimizer step")
     accumulate: int = Field(1, ge=1, le=65536, description="parts that a step's pairs are cut into")

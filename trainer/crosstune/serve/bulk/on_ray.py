@@ -14,9 +14,10 @@ from crosstune.files import sha256_file
 from crosstune.machine import cores
 from crosstune.serve.bulk.pairs import Pair
 from crosstune.serve.engines import Format, choose
-from crosstune.serve.manifest import MANIFEST, read_manifest
+from crosstune.serve.manifest import read_manifest
 from crosstune.serve.ranked import Score
 from crosstune.serve.reranker import Reranker
+from crosstune.serve.seal import MANIFEST
 
 
 class Worker:

@@ -15,8 +15,8 @@ from crosstune.serve.bulk.output import PartFile
 from crosstune.serve.bulk.pairs import DEFAULT_FIELDS, Fields, JsonlPairs, Pair, PairSource, ParquetPairs
 from crosstune.serve.bulk.runs import RunPairs
 from crosstune.serve.bulk.texts import texts_on_disk
-from crosstune.serve.manifest import MANIFEST
 from crosstune.serve.ranked import Score
+from crosstune.serve.seal import MANIFEST
 
 SLICE_PAIRS = 512
 SLICE_CHARACTERS = 4_000_000

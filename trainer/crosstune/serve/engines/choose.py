@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from crosstune.errors import InputError
 from crosstune.serve.engines.runtime import Format
-from crosstune.serve.manifest import Manifest
+
+if TYPE_CHECKING:
+    from crosstune.serve.manifest import Manifest
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 BACKENDS: tuple[str, ...] = ("auto", *FORMATS)

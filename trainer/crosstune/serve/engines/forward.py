@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crosstune.serve.engines.runtime import Format, Runtime, open_runtime
-from crosstune.serve.manifest import Manifest
 from crosstune.serve.pairs import EncodedPair, pad, token_budget_batches
+
+if TYPE_CHECKING:
+    from crosstune.serve.manifest import Manifest
 
 BATCH_TOKENS = 512
 """Of one batch on one core: larger ones are no faster, and leave cores idle at the end."""

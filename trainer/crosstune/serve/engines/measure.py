@@ -17,8 +17,9 @@ from crosstune.files import read_json, sha256_file, write_json
 from crosstune.machine import cpu_name
 from crosstune.serve.engines.forward import Forward, open_forward
 from crosstune.serve.engines.runtime import Format
-from crosstune.serve.manifest import MANIFEST, Manifest
+from crosstune.serve.manifest import Manifest
 from crosstune.serve.pairs import EncodedPair
+from crosstune.serve.seal import MANIFEST
 
 SWITCH = "CROSSTUNE_MEASURE"
 """This variable with the value 0 switches the measurement off."""

@@ -9,8 +9,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from crosstune.errors import InputError
+from crosstune.serve.contents import AGAIN
 from crosstune.serve.engines.runtime import Inputs, Precision
-from crosstune.serve.manifest import AGAIN
 
 
 class OnnxRuntime:

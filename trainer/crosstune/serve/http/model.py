@@ -12,10 +12,12 @@ from typing import Any
 
 from crosstune.errors import InputError
 from crosstune.files import read_json, sha256_file
-from crosstune.serve.manifest import MANIFEST, read_manifest
+from crosstune.serve.limits import check_parity
+from crosstune.serve.manifest import read_manifest
 from crosstune.serve.pairs import EncodedPair, LengthRule, PairEncoder
 from crosstune.serve.ranked import Score
 from crosstune.serve.reranker import Reranker
+from crosstune.serve.seal import MANIFEST
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 WARM_UP = [("a query", "a passage of some words " * count) for count in (1, 4, 16, 64) * 4]
@@ -102,20 +104,17 @@ def signature(folder: Path) -> Signature | None:
 
 
 def load(name: str, folder: Path, backend: str = "auto") -> Engine:
-    """Loads the folder's format `backend`, and serves it only when it is whole, was exported with a parity
-    check that held, and scores a few pairs to the same finite numbers twice, alone and together.
+    """Loads the folder's format `backend`, and serves it only when the folder is whole, the format held to
+    the limits of its parity check, and it scores a few pairs to the same finite numbers twice, alone and
+    together.
 
     Raises `InputError`. Blocks for the time of the loading: call it in a thread.
     """
     seen = signature(folder)
     manifest = read_manifest(folder)
     values = read_json(folder / MANIFEST)
-    if not values.get("parity"):
-        raise InputError(
-            f"{folder / MANIFEST}: has no parity result, so nothing says that this export equals the trained "
-            "model; export it again"
-        )
     reranker = Reranker(folder, backend)
+    check_parity(str(folder / MANIFEST), values, reranker.backend)
     encoder = PairEncoder.from_folder(folder, manifest.rule)
     rate = _check(folder, reranker, encoder)
     if seen is None or signature(folder) != seen:
