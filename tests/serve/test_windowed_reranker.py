@@ -140,7 +140,7 @@ def test_a_file_of_pairs_has_their_windows(tmp_path: Path, export: Path, reranke
     ("windows", "problem"),
     [
         ({"overlap": 29, "most": 4, "aggregate": "max"}, "windows.overlap is 29"),
-        ({"overlap": 8, "most": 0, "aggregate": "max"}, "most 0"),
+        ({"overlap": 8, "most": 0, "aggregate": "max"}, "windows.most is 0"),
         ({"overlap": 8, "most": 4, "aggregate": "mean"}, "aggregate 'mean'"),
         ({"overlap": 8, "most": 4, "stride": 3}, "damaged .*stride"),
         ({"overlap": "8", "most": 4}, "damaged"),
