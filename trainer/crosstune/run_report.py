@@ -15,7 +15,7 @@ from crosstune.evaluate.report.evaluation import FIRST_STAGE
 from crosstune.files import read_json, read_jsonl, write_text
 from crosstune.records import Collection
 from crosstune.run import RunFolder, Stage
-from crosstune.serve.manifest import MANIFEST
+from crosstune.serve.seal import MANIFEST
 from crosstune.sources import SPLIT, open_qrels, open_source
 from crosstune.stages import Pipeline
 
