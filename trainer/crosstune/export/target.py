@@ -7,7 +7,7 @@ from pathlib import Path
 from crosstune.errors import InputError
 from crosstune.export.card import CARD
 from crosstune.files import read_json
-from crosstune.serve.manifest import MANIFEST
+from crosstune.serve.seal import MANIFEST
 
 SHOWN = 3
 """Names of files in a message."""
