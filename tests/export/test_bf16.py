@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from crosstune.export import ExportSettings, export_model, quantise
+from crosstune.export import ExportSettings, export_model
 from crosstune.serve import Reranker
+from crosstune.serve.contents import FILES
 from crosstune.serve.engines.openvino import has_bf16
 from crosstune.serve.pairs import LengthRule
 from export_sample import sample_of_words
@@ -73,4 +74,4 @@ def test_a_bf16_that_is_refused_leaves_the_file_of_fp32(tmp_path: Path) -> None:
     (refused,) = manifest["refused_formats"]["openvino-bf16"].values()
     assert refused["reasons"]
     assert Reranker(out, "openvino").score(PAIRS[:3])
-    assert (out / quantise.FILES["openvino"]).is_file()
+    assert (out / FILES["openvino"]).is_file()
