@@ -44,7 +44,7 @@ def test_what_training_spoiled_is_told_with_a_test() -> None:
 
 def test_runs_that_do_not_rerank_the_candidates_are_refused() -> None:
     runs = {"first_stage": FIRST, "base": BASE, "tuned": {q: {"a": 1.0} for q in QRELS}}
-    with pytest.raises(InputError, match="the tuned run must score exactly"):
+    with pytest.raises(InputError, match=r"run \(tuned\) must score exactly"):
         probe_metrics(ProbeRuns("beir:other", "dev", QRELS, runs), SETTINGS, 7)
 
 
