@@ -279,6 +279,9 @@ def test_a_run_folder_knows_its_own_judgements(tmp_path: Path, recipe: Path, cro
     }}  # fmt: skip
     assert metrics["milliseconds_per_query"] == stored["milliseconds_per_query"]
     assert "words of the query" in metrics["by"]
+    older = tmp_path / "runs/tiny/recipe.yaml"
+    older.write_text(older.read_text() + "a_key_of_an_older_crosstune: 1\n")
+    assert crosstune("evaluate", "runs/tiny").code == 0
     stamp = tmp_path / "runs/tiny/.stages/evaluate.json"
     stamp.write_text(stamp.read_text().replace("done", "partial"))
     half = crosstune("evaluate", "runs/tiny")

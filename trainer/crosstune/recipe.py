@@ -176,6 +176,12 @@ def _given(problem: str, overrides: Sequence[str]) -> str:
     return ""
 
 
+def is_procedure(file: Path) -> bool:
+    """Whether a recipe is of a published procedure. Looks at that key alone: the recipe of a run of an older
+    crosstune may have others."""
+    return "procedure" in _parse_yaml(file)
+
+
 def load_collection_recipe(path: str, overrides: Sequence[str] = ()) -> Recipe:
     """Like `load_recipe`; raises `InputError` for the recipe of a published procedure."""
     recipe = load_recipe(path, overrides)

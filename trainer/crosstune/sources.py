@@ -14,7 +14,7 @@ from crosstune.evaluate.folder import EvaluationFolder
 from crosstune.evaluate.ids import check_shared
 from crosstune.files import read_json
 from crosstune.label_sources import warn_generated
-from crosstune.recipe import MsMarcoRecipe, ProcedureRecipe, load_recipe
+from crosstune.recipe import MsMarcoRecipe, is_procedure, load_recipe
 from crosstune.records import Qrels, Run
 from crosstune.run import STAGES, RunFolder, StageName
 from crosstune.trec import read_qrels, read_run_file
@@ -50,9 +50,8 @@ def open_source(argument: str, first_stage: Path | None = None) -> Source:
     if path.is_dir():
         folder = RunFolder(path)
         if (path / ".stages").is_dir():
-            recipe = load_recipe(str(folder.recipe)) if folder.recipe.is_file() else None
-            if isinstance(recipe, ProcedureRecipe):
-                return _procedure(folder, recipe, first_stage)
+            if folder.recipe.is_file() and is_procedure(folder.recipe):
+                return _procedure(folder, first_stage)
             return _run_folder(folder, first_stage)
         return _evaluation(EvaluationFolder(path), first_stage)
     file = read_run_file(path)
@@ -127,7 +126,7 @@ def _run_folder(folder: RunFolder, first_stage: Path | None) -> Source:
     )
 
 
-def _procedure(folder: RunFolder, recipe: ProcedureRecipe, first_stage: Path | None) -> Source:
+def _procedure(folder: RunFolder, first_stage: Path | None) -> Source:
     """What a published procedure ranked, of the split whose figure it is held to."""
     _check_ended(folder, ("collection", "train", "evaluate"))
     metrics = read_json(folder.metrics)
@@ -143,15 +142,16 @@ def _procedure(folder: RunFolder, recipe: ProcedureRecipe, first_stage: Path | N
         file.run,
         {**candidates, TUNED: file.run},
         split=split,
-        qrels=_procedure_qrels(folder, recipe),
+        qrels=_procedure_qrels(folder),
         metrics=metrics,
         export=folder.export,
         notes=(*notes, *file.notes, said),
     )
 
 
-def _procedure_qrels(folder: RunFolder, recipe: ProcedureRecipe) -> Path | None:
+def _procedure_qrels(folder: RunFolder) -> Path | None:
     """MS MARCO's; TREC-CAR's lie in several files of other names."""
+    recipe = load_recipe(str(folder.recipe))
     if not isinstance(recipe, MsMarcoRecipe):
         return None
     made = folder.stage("collection") / "qrels.dev.tsv"
