@@ -81,7 +81,7 @@ def main() -> None:
 def _train(
     collection: Path, runs: Path, arm: str, changes: Sequence[str], seed: int, overrides: Sequence[str]
 ) -> None:
-    run_dir = runs / arm.replace(" ", "_")
+    run_dir = _run_dir(runs, arm)
     if arm == "round 2" and not run_dir.exists():
         shutil.copytree(runs / "default", run_dir)  # its round is the first of the two
     filled = [change.replace("{default}", str((runs / "default").absolute())) for change in changes]
@@ -97,8 +97,12 @@ def _same_groups(runs: Path, run_dir: Path) -> bool:
     return bool(groups == others)
 
 
+def _run_dir(runs: Path, arm: str) -> Path:
+    return runs / arm.replace(" ", "_")
+
+
 def _trained(runs: Path, arm: str) -> Path:
-    run_dir = runs / arm.replace(" ", "_")
+    run_dir = _run_dir(runs, arm)
     return runs / "default" if _same_groups(runs, run_dir) else run_dir
 
 
@@ -113,7 +117,7 @@ def _row(qrels: Qrels, folders: Sequence[Path], arms: Mapping[str, Sequence[str]
         "seeds": len(folders),
         **{arm: fmean(by_query.values()) for arm, by_query in values.items()},
         "start": fmean(_dev(folder / "default", "base") for folder in folders),
-        "left_out": {arm: _left_out([folder / arm.replace(" ", "_") for folder in folders]) for arm in arms},
+        "left_out": {arm: _left_out([_run_dir(folder, arm) for folder in folders]) for arm in arms},
         "against": against,
     }
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import pytrec_eval
 
+from commands import help_of
 from crosstune.trec import read_qrels, read_run
 
 TEXT = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
@@ -90,13 +91,7 @@ def test_its_columns_of_crosstune_and_ms_marco(folder: Path) -> None:
 
 
 def test_the_options_that_it_names_exist() -> None:
-    shown = "".join(
-        subprocess.run(
-            [sys.executable, "-m", "crosstune.cli", command, "--help"],
-            capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "200"},
-        ).stdout
-        for command in ("evaluate", "compare", "gate", "plan")
-    )  # fmt: skip
+    shown = help_of("evaluate", "compare", "gate", "plan")
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT))
     assert len(options) > 15
     for option in options:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from commands import help_of
 from crosstune.serve import Reranker
 from crosstune.serve.given import MOST_CHARACTERS, MOST_DOCUMENTS
 from crosstune.serve.stream import TOGETHER_DOCUMENTS
@@ -44,15 +43,7 @@ def test_the_caps_are_those_of_the_code() -> None:
 
 
 def test_the_options_that_it_names_exist() -> None:
-    shown = "".join(
-        subprocess.run(
-            [sys.executable, "-m", "crosstune.cli", command, "--help"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for command in ("score", "rank")
-    )
+    shown = help_of("score", "rank")
     named = set(re.findall(r"--[a-z][a-z-]+", TEXT))
     assert {"--pairs", "--keep", "--overwrite"} <= named
     for option in named:

@@ -17,6 +17,7 @@ from calibrated import calibrated
 from crosstune.errors import InputError
 from crosstune.serve import Query, RankedDocument, RankedQuery, Reranker
 from crosstune.serve.stream import TOGETHER_DOCUMENTS
+from event_loop import going_on
 from models import WORDS
 from served import tiny_export
 
@@ -144,20 +145,11 @@ def test_the_async_twin_reads_either_kind_and_lets_the_loop_go_on(asynchronous: 
             yield query
 
     async def ask() -> list[RankedQuery]:
-        ticks, found = 0, []
-
-        async def ticking() -> None:
-            nonlocal ticks
-            while True:
-                ticks += 1
-                await asyncio.sleep(0)
-
-        ticker = asyncio.create_task(ticking())
-        async for answer in RERANKER.arank_many(waiting() if asynchronous else plain()):
-            found.append(answer)
-            assert answer.index > 3 or read == 4
-        ticker.cancel()
-        assert ticks > 3
+        found = []
+        async with going_on():
+            async for answer in RERANKER.arank_many(waiting() if asynchronous else plain()):
+                found.append(answer)
+                assert answer.index > 3 or read == 4
         return found
 
     found = asyncio.run(ask())

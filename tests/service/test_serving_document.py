@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from commands import help_of
 from crosstune.serve.http.wire import STYLES, paths
 from served import Served, serving, tiny_export
 
@@ -48,16 +47,7 @@ def test_an_example_runs_as_it_stands(served: Served, example: str) -> None:
 
 
 def test_the_options_and_paths_that_it_names_exist() -> None:
-    shown = "".join(
-        subprocess.run(
-            [sys.executable, "-m", "crosstune.cli", command, "--help"],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=os.environ | {"COLUMNS": "200"},
-        ).stdout
-        for command in ("serve", "parity")
-    )
+    shown = help_of("serve", "parity")
     for option in set(re.findall(r"`?(--[a-z][a-z-]+)", TEXT)) - {"--json", "--minutes", "--save"}:
         assert option in shown, option
     for path in re.findall(r"\| `(/[\w/]+)`", TEXT):

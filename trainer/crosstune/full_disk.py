@@ -24,4 +24,14 @@ def full_disk_named(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.filename or not is_full_disk(error):
             raise
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise _full(path) from error
+
+
+def refuse_full_database(error: Exception, path: Path) -> None:
+    """Raises `OSError` with the database `path` where `error`, of sqlite, says that the disk is full."""
+    if "full" in str(error):
+        raise _full(path) from error
+
+
+def _full(path: Path) -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

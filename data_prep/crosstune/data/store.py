@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,6 +12,7 @@ from pathlib import Path
 from crosstune.data.readers.ids import content_id
 from crosstune.data.readers.records import Candidate, Example, IdGroup, Judgement, Passage, Query, Record
 from crosstune.errors import InputError
+from crosstune.full_disk import refuse_full_database
 from crosstune.label_sources import HUMAN, LabelSource
 
 _TABLES = """
@@ -240,9 +239,8 @@ def open_store(path: Path, *, keep_rows: bool) -> Iterator[Store]:
         with closing(store.connection):
             yield store
     except sqlite3.OperationalError as error:
-        if "full" not in str(error):
-            raise
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        refuse_full_database(error, path)
+        raise
     finally:
         path.unlink(missing_ok=True)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crosstune.errors import InputError
+from crosstune.full_disk import refuse_full_database
 
 _SECONDS_FOR_A_LOCK = 60
 
@@ -74,8 +73,7 @@ def kept_answers(path: Path, *, fresh: bool) -> Iterator[Kept]:
         with closing(sqlite3.connect(path, timeout=_SECONDS_FOR_A_LOCK)) as connection:
             yield Kept(connection, path, fresh=fresh)
     except sqlite3.Error as error:
-        if "full" in str(error):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        refuse_full_database(error, path)
         raise InputError(
             f"{path}: the answers kept there cannot be used ({error}); delete the file, and they are "
             "asked again"

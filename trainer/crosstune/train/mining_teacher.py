@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +10,7 @@ from pathlib import Path
 
 from crosstune.errors import InputError
 from crosstune.files import read_json, sha256_file
+from crosstune.full_disk import refuse_full_database
 from crosstune.models import has_ranking_head, resolve_model
 from crosstune.serve.pairs import LengthRule
 
@@ -98,8 +97,7 @@ def _store(path: Path) -> Iterator[_Store]:
     try:
         yield _Store(connection)
     except sqlite3.DatabaseError as error:
-        if "full" in str(error):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        refuse_full_database(error, path)
         raise InputError(
             f"{path}: the scores kept there cannot be used ({error}); delete the file"
         ) from error

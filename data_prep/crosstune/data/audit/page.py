@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ def render_audit(audit: Audit) -> str:
     from jinja2 import Environment
 
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(PAGE)
-    page: str = template.render(**asdict(audit))
+    page: str = template.render(**vars(audit))
     return page
 
 
@@ -70,8 +69,7 @@ th:first-child, .text { text-align: left; }
 Nearly equal queries ({{ overlap.near_queries|length }}):
 {% for id, other in overlap.near_queries.items() %}{{ id }} ≈ {{ other }}{{ ", " if not loop.last }}
 {%- endfor %}</p>
-{% set shared = overlap.positives|length + overlap.equal_positives|length + overlap.near_positives|length %}
-<details><summary>{{ shared }} of {{ overlap.of_positives }} positives are shared:
+<details><summary>{{ overlap.shared_positives }} of {{ overlap.of_positives }} positives are shared:
 {{ overlap.positives|length }} by id, {{ overlap.equal_positives|length }} equal,
 {{ overlap.near_positives|length }} nearly equal</summary>
 <p class="ids">By id: {{ overlap.positives|join(", ") }}<br>

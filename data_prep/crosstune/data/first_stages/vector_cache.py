@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -16,6 +14,7 @@ import numpy as np
 from crosstune.cache import cache_folder
 from crosstune.data.first_stages.encoder import Encoder, Table
 from crosstune.errors import InputError
+from crosstune.full_disk import refuse_full_database
 from crosstune.progress import progress
 
 _TEXTS_AT_ONCE = 512
@@ -77,8 +76,7 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
             )
             yield cache
     except sqlite3.Error as error:
-        if "full" in str(error):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        refuse_full_database(error, path)
         raise InputError(
             f"{path}: the cache of vectors cannot be used ({error}); delete the file, what it holds is "
             "encoded again"
