@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,8 +39,16 @@ def _logits(reranker: Reranker) -> list[float]:
     return [hit.logit for hit in reranker.rank(QUERY, TEXTS)]
 
 
-@pytest.mark.parametrize("backend", ["onnx", "onnx-int8"])
-def test_forked_children_answer_as_their_parent(export: Path, backend: str) -> None:
+@pytest.mark.parametrize("parallel", ["true", None])
+@pytest.mark.parametrize("backend", ["onnx", "onnx-int8", "openvino"])
+def test_forked_children_answer_as_their_parent(
+    export: Path, backend: str, parallel: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the environment asks for tokenizers' threads, which a fork leaves behind."""
+    if parallel is None:
+        monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
+    else:
+        monkeypatch.setenv("TOKENIZERS_PARALLELISM", parallel)
     reranker = Reranker(export, backend)
     expected = _logits(reranker)
     context = multiprocessing.get_context("fork")
@@ -67,31 +76,35 @@ from crosstune.serve import Reranker
 export, what, texts = sys.argv[1], sys.argv[2], sys.argv[3:]
 reranker = Reranker(export, "openvino")
 reranker.rank("open", texts)
+if what == "replaced":
+    graph = export + "/openvino/openvino_model.xml"
+    os.rename(graph, graph + ".old")
+    open(graph, "wb").write(open(graph + ".old", "rb").read())
 children = []
 for _ in range(2):
     child = os.fork()
     if child == 0:
-        try:
-            if what == "again":
-                Reranker(export, "openvino")
-            elif what == "used":
-                reranker.rank("open", texts)
-        except InputError as error:
-            print(error, flush=True)
+        if what == "again":
+            assert len(Reranker(export, "openvino").rank("open", texts)) == len(texts)
+        elif what != "unused":
+            try:
+                assert len(reranker.rank("open", texts)) == len(texts)
+            except InputError as error:
+                print(error, flush=True)
         sys.exit(0)
     children.append(child)
 print([os.waitpid(child, 0)[1] for child in children])
-assert len(reranker.rank("open", texts)) == len(texts)
 """
 
 
-@pytest.mark.parametrize("what", ["used", "unused", "again"])
-def test_a_child_is_refused_openvino_and_ends_as_programs_end(export: Path, what: str) -> None:
-    """With all that is freed then, where it once waited for ever; the parent goes on."""
-    words = [sys.executable, "-c", PROGRAM, str(export), what, *TEXTS]
+@pytest.mark.parametrize("what", ["used", "unused", "again", "replaced"])
+def test_forked_children_end_as_programs_end(export: Path, tmp_path: Path, what: str) -> None:
+    """With all that is freed then; and none goes on with another model than it had."""
+    folder = shutil.copytree(export, tmp_path / "export")
+    words = [sys.executable, "-c", PROGRAM, str(folder), what, *TEXTS]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=2 * SECONDS)
     assert done.returncode == 0, done.stderr
     *said, last = done.stdout.splitlines()
     assert last == "[0, 0]"
-    assert len(said) == (0 if what == "unused" else 2)
-    assert all("OpenVINO was used before this process was forked" in line for line in said)
+    assert len(said) == (2 if what == "replaced" else 0)
+    assert all("was replaced after it was loaded" in line for line in said)

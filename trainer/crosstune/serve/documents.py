@@ -70,13 +70,13 @@ def read_documents(source: str, text_field: str, first_stage_field: str | None =
                 f"{source}:{number}: a string, or an object with a string under {text_field!r}, was "
                 f"expected; found {line[:80]}"
             )
-        if not is_json(row):
-            raise InputError(f"{source}:{number}: holds NaN or Infinity, which are no JSON; put null there")
         if first_stage_field is not None and not _has_score(row, first_stage_field):
             raise InputError(
                 f"{source}:{number}: an object with a finite number under {first_stage_field!r} "
                 f"(--first-stage-field) was expected; found {line[:80]}"
             )
+        if not is_json(row):
+            raise InputError(f"{source}:{number}: holds NaN or Infinity, which are no JSON; put null there")
         documents.append(row)
     if not documents:
         raise InputError(f"{source}: holds no documents")

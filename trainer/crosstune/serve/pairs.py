@@ -8,8 +8,10 @@ tokens included.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -130,10 +132,19 @@ class EncodedPair:
         return [len(window) for window in self.windows]
 
 
+@cache
+def _survive_forks() -> None:
+    """The threads that tokenise are not in a child of a fork, which would wait for them for ever where
+    TOKENIZERS_PARALLELISM is true, as the command line has it; unset, tokenizers does this itself."""
+    if hasattr(os, "register_at_fork"):  # where processes can be forked
+        os.register_at_fork(after_in_child=lambda: os.environ.update(TOKENIZERS_PARALLELISM="false"))
+
+
 class PairEncoder:
     """Encodes pairs by a `LengthRule`. Holds no state between calls."""
 
     def __init__(self, tokenizer: Tokenizer, rule: LengthRule) -> None:
+        _survive_forks()
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self.rule = rule
