@@ -87,10 +87,20 @@ def test_without_its_extra_the_service_names_what_to_install(bare: Path, tmp_pat
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("page", ["serve/http/page/demo", "evaluate/report/page"])
-def test_the_wheel_holds_the_pages(wheel: Path, page: str) -> None:
+def test_the_wheel_holds_the_pages(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {f"crosstune/{page}.{end}" for end in ("html", "js", "css")} <= set(names)
+    pages = {
+        path.relative_to(root).as_posix()
+        for root in (ROOT / "trainer", ROOT / "data_prep")
+        for path in root.rglob("*")
+        if path.suffix in (".html", ".js", ".css")
+    }
+    assert {f"crosstune/serve/http/page/demo.{end}" for end in ("html", "js", "css")} <= pages
+    assert {f"crosstune/evaluate/report/page.{end}" for end in ("html", "css")} <= pages
+    assert {
+        f"crosstune/evaluate/report/{name}.js" for name in ("lists", "queries", "mined", "start")
+    } <= pages
+    assert pages <= set(names)
 
 
 @pytest.mark.parametrize("recipe", ["quickstart", "domain"])
