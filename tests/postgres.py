@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from ports import free_port
 
 PASSWORD = "geheim-4711"
 
@@ -54,9 +55,7 @@ def running(programs: Path) -> Iterator[Server]:
     if user:
         shutil.chown(folder, user)
     (folder / "password").write_text(PASSWORD)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
 
     def call(program: str, *words: str) -> None:
         subprocess.run(

@@ -19,15 +19,14 @@ import pytest
 from conftest import Crosstune
 
 from crosstune.data import read_groups
+from ports import free_port
 
 Start = Callable[[], "Server"]
 
 
 class Server:
     def __init__(self, root: Path) -> None:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port = found.getsockname()[1]
+        self.port = free_port()
         command = [sys.executable, "-m", "crosstune.cli", "review", str(root), "--port", str(self.port)]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         until = time.monotonic() + 120

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from ruamel.yaml import YAML
 
 from crosstune.errors import InputError
 from crosstune.serve import Reranker
+from ports import free_port
 from ray_cluster import cluster, processes, until
 from served import tiny_export
 
@@ -53,9 +53,7 @@ def _configured(folder: Path, port: int) -> Path:
 
 
 def test_a_replica_is_killed_under_load_and_another_takes_its_place(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     body = {"model": "reranker", "query": "open the file", "documents": TEXTS}
     expected = [hit.index for hit in Reranker(tiny_export()).rank("open the file", TEXTS)]
