@@ -1,7 +1,7 @@
 """The domain recipe against sentence-transformers' trainer, on the same weights and the same groups.
 
-    python scripts/bench_quality.py COLLECTIONS_FOLDER [--only NAME ...] [--seeds 3] [--best] [--jobs 1]
-        [--runs FOLDER] [--json]
+    python scripts/bench_quality.py COLLECTIONS_FOLDER [KEY=VALUE ...] [--only NAME ...] [--seeds 3] [--best]
+        [--jobs 1] [--runs FOLDER] [--json]
 
 COLLECTIONS_FOLDER holds one BEIR folder a collection. The `domain` recipe runs first, then
 sentence-transformers' `CrossEncoderTrainer` with a fresh head by its documented recipe for mined negatives:
@@ -53,6 +53,7 @@ ByQuery = Mapping[str, float]
 
 def main() -> None:
     parser = options_parser(__doc__)
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--best", action="store_true")
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
@@ -63,16 +64,21 @@ def main() -> None:
         with ThreadPoolExecutor(options.jobs) as pool:
             list(pool.map(turn, *arguments))  # the list raises what a turn has raised
 
+    splits = ("dev", "test") if options.best else ("test",)
+
+    def domain(path: Path, seed: int, run_dir: Path) -> None:
+        run_domain(path, seed, run_dir, options.overrides)
+
     def peers(variants: Mapping[str, Sequence[Variant]], seeds: Sequence[int]) -> None:
         turns = [
-            (options.folder / name, runs[name, seed], seed, variant)
+            (options.folder / name, runs[name, seed], seed, variant, splits)
             for seed in seeds
             for name in names
             for variant in variants[name]
         ]
         do(_peer, *zip(*turns, strict=True))
 
-    do(_domain, [options.folder / name for name, _ in runs], [seed for _, seed in runs], [*runs.values()])
+    do(domain, [options.folder / name for name, _ in runs], [seed for _, seed in runs], [*runs.values()])
     peers(dict.fromkeys(names, (DOCUMENTED, *(GRID if options.best else ()))), seeds[:1])
     collections = {name: read_collection(options.folder / name) for name in names}
     systems: dict[str, dict[str, Variant]] = {name: {"documented": DOCUMENTED} for name in names}
@@ -97,15 +103,12 @@ def main() -> None:
         print(_table(rows, means, where))
 
 
-def _domain(path: Path, seed: int, run_dir: Path) -> None:
-    run_domain(path, seed, run_dir, [])
-
-
-def _peer(path: Path, run_dir: Path, seed: int, variant: Variant) -> None:
-    if (peer_folder(run_dir, *variant) / "train.json").is_file():
+def _peer(path: Path, run_dir: Path, seed: int, variant: Variant, splits: Sequence[str]) -> None:
+    folder = peer_folder(run_dir, *variant)
+    if (folder / "train.json").is_file() and all((folder / f"{split}.trec").is_file() for split in splits):
         return
     worker = Path(__file__).with_name("peer_quality.py")
-    command = [sys.executable, str(worker), str(path), str(run_dir), str(seed), *variant]
+    command = [sys.executable, str(worker), str(path), str(run_dir), str(seed), *variant, *splits]
     if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
         sys.exit(f"{path.name}, seed {seed}, {variant}: failed; its message is above")
 

@@ -1,9 +1,9 @@
 """One turn of `bench_quality.py`: sentence-transformers' trainer on the groups of a `domain` run.
 
-    python scripts/peer_quality.py COLLECTION RUN_DIR SEED LOSS RATE TIMES
+    python scripts/peer_quality.py COLLECTION RUN_DIR SEED LOSS RATE TIMES SPLIT [SPLIT]
 
-TIMES is the epochs over those of the recipe. Writes `dev.trec` and `test.trec`, the candidates of the run as
-the last weights rank them, and the seconds of the training into RUN_DIR/peers/LOSS_RATE_TIMES.
+TIMES is the epochs over those of the recipe. Writes `SPLIT.trec`, the candidates of the run as the last
+weights rank them, and the seconds of the training into RUN_DIR/peers/LOSS_RATE_TIMES.
 """
 
 from __future__ import annotations
@@ -33,9 +33,8 @@ def peer_folder(run_dir: Path, loss: str, rate: str, times: str) -> Path:
 
 
 def main() -> None:
-    path, run_dir, seed, *variant = sys.argv[1:]
-    folder = peer_folder(Path(run_dir), *variant)
-    loss, rate, times = variant
+    path, run_dir, seed, loss, rate, times, *splits = sys.argv[1:]
+    folder = peer_folder(Path(run_dir), loss, rate, times)
     recipe = load_collection_recipe(str(Path(run_dir) / "recipe.yaml"))
     groups = read_groups(Path(run_dir) / "mine")
     labels = [label > 0 for group in groups for label in group.labels]
@@ -53,7 +52,7 @@ def main() -> None:
         model, seconds = train_sentence_transformers(groups, recipe.model, Path(scratch), settings)
     collection = read_collection(Path(path))
     folder.mkdir(parents=True, exist_ok=True)
-    for split in ("dev", "test"):
+    for split in splits:
         candidates = read_run(Path(run_dir) / "retrieve" / f"{split}.trec")
         write_run(folder / f"{split}.trec", _ranked(collection, candidates, model), "st")
     write_json(folder / "train.json", {"seconds": seconds})
