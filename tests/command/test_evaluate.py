@@ -83,9 +83,25 @@ def test_the_table_and_the_folder(files: Path, crosstune: Crosstune) -> None:
     assert json.loads(again.out)["splits"]["run"] == json.loads((files / "result/metrics.json").read_text())[
         "splits"
     ]["run"]  # fmt: skip
-    refused = crosstune("evaluate", "run.trec", "--qrels", "qrels.txt", "--out", ".")
+
+
+def test_a_folder_is_replaced_only_by_an_evaluation_of_its_own_kind(
+    files: Path, crosstune: Crosstune
+) -> None:
+    """`metrics.json` is a name that others write too, among them the run whose pages lie beside it."""
+    words = ("evaluate", "run.trec", "--qrels", "qrels.txt", "--out")
+    refused = crosstune(*words, ".")
     assert refused.code == 2
-    assert "holds other things than an evaluation" in refused.err
+    assert "which is not of an evaluation and would be lost" in refused.err
+    assert crosstune(*words, "result").code == 0
+    assert crosstune(*words, "result").code == 0, "an evaluation takes the place of an earlier one"
+    (files / "result" / "report.html").write_text("mine")
+    refused = crosstune(*words, "result")
+    assert refused.code == 2
+    assert "result: holds report.html, which is not of an evaluation" in refused.err
+    assert (files / "result" / "report.html").read_text() == "mine"
+    (files / "file").touch()
+    assert "file: is a file" in crosstune(*words, "file").err
 
 
 def test_msmarco_under_its_own_name(tmp_path: Path, crosstune: Crosstune) -> None:

@@ -47,13 +47,16 @@ def write_evaluation(
 
 
 def check_writable(root: Path) -> None:
-    """Raises `InputError` for a folder that holds something else: the old one is replaced whole."""
-    if (
-        root.exists()
-        and (not root.is_dir() or any(root.iterdir()))
-        and not EvaluationFolder(root).metrics.is_file()
-    ):
-        raise InputError(f"{root}: holds other things than an evaluation; name another folder with --out")
+    """Raises `InputError` for a folder that holds anything but an evaluation: the old one is replaced whole."""
+    if root.exists() and not root.is_dir():
+        raise InputError(f"{root}: is a file, and an evaluation is a folder; name another with --out")
+    own = EvaluationFolder(root)
+    names = {path.name for path in (own.metrics, own.per_query, own.run)}
+    if other := sorted({path.name for path in root.iterdir()} - names) if root.is_dir() else []:
+        raise InputError(
+            f"{root}: holds {other[0]}, which is not of an evaluation and would be lost; name another folder "
+            "with --out"
+        )
 
 
 def write_per_query(path: Path, values: Mapping[str, PerQuery], qrels: Qrels) -> None:
