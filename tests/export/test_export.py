@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import shutil
@@ -83,22 +82,6 @@ def test_the_pipeline_gives_the_same_scores(export: Path) -> None:
     found = classify([{"text": query, "text_pair": passage} for query, passage in SHORT])
     scores = [score.score for score in Reranker(export).score(SHORT)]
     assert [row["score"] for row in found] == pytest.approx(scores, abs=1e-4)
-
-
-def test_what_the_servers_ask_of_the_files(export: Path) -> None:
-    tokenizer = json.loads((export / "tokenizer_config.json").read_text())
-    assert tokenizer["tokenizer_class"] == "PreTrainedTokenizerFast", "transformers 4 knows no other"
-    config = json.loads((export / "config.json").read_text())
-    sentence = json.loads((export / "config_sentence_transformers.json").read_text())
-    bert = json.loads((export / "sentence_bert_config.json").read_text())
-    assert config["architectures"] == ["BertForSequenceClassification"]
-    assert config["id2label"] == {"0": "LABEL_0"}
-    assert config["label2id"] == {"LABEL_0": 0}
-    assert config["pad_token_id"] == 0
-    assert config["sentence_transformers"]["activation_fn"] == sentence["activation_fn"]
-    assert sentence["activation_fn"].startswith("torch.nn.modules")
-    assert bert["max_seq_length"] == RULE.max_tokens
-    assert "do_lower_case" in bert
 
 
 def test_a_difference_beyond_the_tolerance_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,21 @@ from crosstune.serve.pairs import LengthRule
 ACTIVATION = "torch.nn.modules.activation.Sigmoid"
 """Servers read it from `config.json` or from `config_sentence_transformers.json`: both hold the same."""
 
-OLD_ACTIVATIONS = ("sbert_ce_default_activation_function", "sbert_ce_default_activation_fn")
-"""Keys of older bases that vLLM and sentence-transformers would read before ours."""
+STALE = ("sbert_ce_default_activation_function", "sbert_ce_default_activation_fn", "problem_type")
+"""Keys of a base that readers take in the place of our activation: the first two vLLM and
+sentence-transformers, the last vLLM and transformers' pipeline, which give the raw logit for
+`regression`."""
+
+NAMES: dict[str, dict[str, tuple[str, ...]]] = {
+    "modernbert": {
+        "global_rope_theta": ("rope_parameters", "full_attention", "rope_theta"),
+        "local_rope_theta": ("rope_parameters", "sliding_attention", "rope_theta"),
+    },
+    "distilbert": {"hidden_size": ("dim",), "num_hidden_layers": ("n_layers",)},
+}
+"""Values of `config.json` by the names that other readers know them by. Without the two thetas, which
+transformers 5 moved, text-embeddings-inference refuses a ModernBERT and transformers 4 takes its defaults
+for them; without the two sizes the former's ONNX back end refuses a DistilBERT."""
 
 NEW_GENERIC, GENERIC = "TokenizersBackend", "PreTrainedTokenizerFast"
 """One class with two names: transformers 5 writes the first and reads both, 4 knows the second alone, and
@@ -40,9 +53,10 @@ def write_hf_folder(model_folder: Path, rule: LengthRule, inputs: Sequence[str],
             shutil.copyfile(path, out / path.name)
         else:
             say(f"  left out, since no export holds such a file: {path}")
-    _drop(out / "config.json", *OLD_ACTIVATIONS)
+    _drop(out / "config.json", *STALE)
     _edit(
         out / "config.json",
+        **_known_elsewhere(read_json(out / "config.json")),
         id2label={"0": "LABEL_0"},
         label2id={"LABEL_0": 0},
         sentence_transformers={"version": SENTENCE_TRANSFORMERS, "activation_fn": ACTIVATION},
@@ -76,6 +90,18 @@ def write_hf_folder(model_folder: Path, rule: LengthRule, inputs: Sequence[str],
             "module_output_name": "scores",
         },
     )
+
+
+def _known_elsewhere(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What `NAMES` adds to this configuration."""
+    added = {}
+    for name, keys in NAMES.get(config["model_type"], {}).items():
+        value: Any = config
+        for key in keys:
+            value = value.get(key, {})
+        if value != {}:
+            added[name] = value
+    return added
 
 
 def _drop(path: Path, *names: str) -> None:
