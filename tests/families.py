@@ -32,6 +32,8 @@ SIZES: dict[str, dict[str, Any]] = {
 FAMILIES = tuple(SIZES)
 WORDPIECE = ("bert", "minilm", "electra", "distilbert")
 BERT_NAMES = {"cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]", "unk": "[UNK]", "mask": "[MASK]"}
+IDENTITY = "torch.nn.modules.linear.Identity"
+THETAS = {"full_attention": 7000.0, "sliding_attention": 300.0}
 ROBERTA_NAMES = {"cls": "<s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<mask>"}
 
 
@@ -67,6 +69,29 @@ def tiny_base(folder: Path, family: str) -> Path:
         + (["token_type_ids"] if family in ("bert", "minilm", "electra") else []),
         **{f"{role}_token": token for role, token in names.items()},
     ).save_pretrained(folder)
+    return folder
+
+
+def tiny_classifier(folder: Path, family: str) -> Path:
+    """`tiny_base` with a head of one label, and keys in its `config.json` that another's training may leave:
+    raw logits asked for in two ways, and in a ModernBERT thetas that are not the family's own."""
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    tiny_base(folder, family)
+    config = AutoConfig.from_pretrained(folder, num_labels=1)
+    if family == "modernbert":
+        for kind, theta in THETAS.items():
+            config.rope_parameters[kind]["rope_theta"] = theta
+    torch.manual_seed(4)
+    model = AutoModelForSequenceClassification.from_pretrained(folder, config=config)
+    for name, weight in model.named_parameters():
+        if weight.shape[0] == 1:  # a fresh head is near zero: all scores would be
+            torch.nn.init.normal_(weight, std=0.5)
+        assert weight.isfinite().all(), name
+    model.config.sbert_ce_default_activation_function = IDENTITY
+    model.config.problem_type = "regression"
+    model.save_pretrained(folder)
     return folder
 
 

@@ -66,7 +66,7 @@ def _activation(config: dict[str, Any]) -> type[torch.nn.Module]:
     """vllm/model_executor/layers/pooler/activations.py: `get_act_fn` of 0.19 and later reads `problem_type`
     before the activation, `get_cross_encoder_act_fn` before it (1c713679) does not, and
     `get_cross_encoder_activation_function` of the oldest knows `sbert_ce_default_activation_function`
-    alone. Without any of them it is the sigmoid. RefusedError where they would not agree."""
+    alone. Without any of them it is the sigmoid. It is an error here where they would not agree."""
     problems = {"regression": torch.nn.Identity, "multi_label_classification": torch.nn.Sigmoid}
     named = config.get("sentence_transformers", {}).get("activation_fn")
     old = config.get("sbert_ce_default_activation_function")
@@ -115,7 +115,8 @@ def _max_model_len(folder: Path, read: Any) -> int:
 def _weights(folder: Path, wanted: Shapes, architecture: str) -> str:
     """vllm/model_executor/model_loader: a parameter without a tensor stops the start, and so does a tensor
     that belongs to no module of the model (vllm/model_executor/models/utils.py, AutoWeightsLoader). What
-    lies inside the BERT body and is no parameter is passed over (models/bert.py, `_load_weights`)."""
+    lies inside the BERT body and is no parameter is passed over (models/bert.py, `_load_weights`), and so
+    is a stray tensor by ModernBERT's own loader, where this is the stricter one."""
     found = demand_tensors(folder, wanted)
     with safe_open(folder / "model.safetensors", framework="np") as file:
         names = set(file.keys())

@@ -4,16 +4,19 @@ of their back ends, optimum and the pipeline of transformers. Scores are compare
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crosstune.export import ExportSettings, export_model
+from crosstune.export.hf import write_hf_folder
 from crosstune.serve import Reranker
 from crosstune.serve.pairs import LengthRule
 from environments import installed, run_in
 from export_sample import sample_of_words
+from families import tiny_classifier
 from models import tiny_cross_encoder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -65,6 +68,17 @@ print(json.dumps({
     "optimum": logits,
     "pipeline": [row["score"] for row in found],
 }))
+"""
+LOGITS = """
+import json, sys
+import torch, transformers
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+folder = sys.argv[1]
+pairs = json.loads(open(folder + ".json").read())
+batch = AutoTokenizer.from_pretrained(folder)(*map(list, zip(*pairs)), padding=True, return_tensors="pt")
+with torch.no_grad():
+    logits = AutoModelForSequenceClassification.from_pretrained(folder)(**batch).logits[:, 0].tolist()
+print(json.dumps({"version": transformers.__version__, "logits": logits}))
 """
 
 
@@ -122,7 +136,21 @@ def test_optimum_and_the_pipeline_score_alike(export: Path, five: Path) -> None:
     assert found["pipeline"] == pytest.approx(expected, abs=EXACT)
 
 
-def _asked(export: Path, five: Path, program: str, *words: str) -> dict[str, Any]:
-    printed = run_in(export.parent, five / "python", "-c", program, str(export), *words)
+@pytest.mark.parametrize("family", ["modernbert", "distilbert"])
+def test_values_that_transformers_5_names_otherwise_reach_4(family: str, five: Path, tmp_path: Path) -> None:
+    """ModernBERT's thetas, not the family's own, and DistilBERT's sizes, which have two names."""
+    pairs = [("open", "a file"), ("sort list", "read string value"), ("parse", "number error token")]
+    model, out = tiny_classifier(tmp_path / "model", family), tmp_path / "out"
+    out.mkdir()
+    write_hf_folder(model, LengthRule(48, 16), ["input_ids", "attention_mask"], out)
+    (tmp_path / "out.json").write_text(json.dumps(pairs))
+    found, here = _asked(out, five, LOGITS), _asked(out, Path(sys.executable).parent, LOGITS)
+    assert (found["version"][:2], here["version"][:2]) == ("4.", "5.")
+    assert found["logits"] == pytest.approx(here["logits"], abs=EXACT)
+    assert len(set(found["logits"])) == len(pairs)
+
+
+def _asked(export: Path, bin_folder: Path, program: str, *words: str) -> dict[str, Any]:
+    printed = run_in(export.parent, bin_folder / "python", "-c", program, str(export), *words)
     found: dict[str, Any] = json.loads(printed.splitlines()[-1])
     return found

@@ -195,7 +195,6 @@ def _use(rule: LengthRule, *, fused: bool) -> list[str]:
         "These three and `crosstune serve` load the folder as it is, as crosstune's tests do. "
         "Infinity's server was run by crosstune's tests. text-embeddings-inference and vLLM were not: that "
         "they find what they read is checked from their sources; vLLM has no DistilBERT, DeBERTa-v2 or "
-        "ELECTRA. "
-        "`crosstune parity` says whether yours ranks as measured.",
+        "ELECTRA. `crosstune parity` says whether yours ranks as measured.",
         "",
     ]
