@@ -47,7 +47,7 @@ def write_evaluation(
 
 
 def check_writable(root: Path) -> None:
-    """Raises `InputError` for a folder that holds anything but an evaluation: the old one is replaced whole."""
+    """Raises `InputError` for a folder that holds more than an evaluation: the old one is replaced whole."""
     if root.exists() and not root.is_dir():
         raise InputError(f"{root}: is a file, and an evaluation is a folder; name another with --out")
     own = EvaluationFolder(root)
