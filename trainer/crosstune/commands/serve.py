@@ -102,8 +102,9 @@ def _opener(where: str) -> OpenSearched:
     def open_searched(recipe: Mapping[str, Any]) -> Searched:
         try:
             from crosstune.collection_search import open_collection
+
+            return open_collection(where, recipe)
         except ModuleNotFoundError as error:
             raise MissingExtra(f"crosstune serve --collection (module {error.name})", "train") from None
-        return open_collection(where, recipe)
 
     return open_searched
