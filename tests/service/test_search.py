@@ -15,6 +15,7 @@ import pytest
 from commands import main_in
 from crosstune.collection_search import open_collection
 from crosstune.errors import InputError
+from crosstune.serve.http.logs import plain_lines_logged
 from crosstune.serve.http.search import MOST_QUERY, MOST_SHOWN
 from sealed import rewrite
 from searched import HOSTILE, K1, LONG, expected, fused_export, write_searched
@@ -184,6 +185,21 @@ def test_a_corpus_without_queries_is_searched(tmp_path: Path) -> None:
     found = open_collection(str(tmp_path), {})
     assert (found.examples, found.note) == ([], None)
     assert [passage.doc_id for passage in found.search("file", 10).passages] == ["a"]
+
+
+def test_what_is_converted_says_so_in_the_log_without_texts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = "ostrich heron falcon kiwi swan crane stork ibis egret raven magpie jay".split()  # noqa: SIM905
+    rows = [{"query": f"which bird is the {name}", "positive": f"The {name} has wings."} for name in names]
+    (tmp_path / "birds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with plain_lines_logged():
+        found = open_collection(f"auto:{tmp_path / 'birds.jsonl'}", {})
+    assert (found.name, found.passages, bool(found.examples)) == ("birds.jsonl", len(rows), True)
+    said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert {row["event"] for row in said} == {"note"}
+    assert any(row["message"].startswith("reading ") for row in said)
+    assert not any(name in row["message"] for row in said for name in names)
 
 
 def test_a_run_folder_gives_collection_and_first_stage(folder: Path, tmp_path: Path) -> None:

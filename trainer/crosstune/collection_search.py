@@ -110,7 +110,7 @@ def open_collection(where: str, recipe: Mapping[str, Any]) -> SearchedCollection
     if settings is None:
         settings = Bm25Settings()
         note = (
-            "BM25 stands in for the first stage of the run, which answers no new query."
+            "BM25 stands in for the run's own first stage, which cannot be asked about a new query."
             if first_stage
             else None
         )
@@ -140,7 +140,8 @@ def _read(where: str, path: Path, seed: int) -> Collection:
             )
         return read_collection(path, judged=False)
     with TemporaryDirectory(prefix="crosstune-") as scratch:  # all of it is read into memory
-        return read_collection(prepare_collection(where, Path(scratch) / "collection", seed), judged=False)
+        folder = prepare_collection(where, Path(scratch) / "collection", seed, show_texts=False)
+        return read_collection(folder, judged=False)
 
 
 def _searchable(first_stage: Mapping[str, Any] | None) -> Any:

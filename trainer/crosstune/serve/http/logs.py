@@ -26,8 +26,9 @@ def log(event: str, **fields: Any) -> None:
     stream.flush()
 
 
-def log_error(event: str, error: BaseException, **fields: Any) -> None:
-    if isinstance(error, CrosstuneError):
+def log_error(event: str, error: BaseException, *, quotes: bool = False, **fields: Any) -> None:
+    """`quotes`: the message of our own errors may quote a text here, too, and is left out."""
+    if isinstance(error, CrosstuneError) and not quotes:
         log(event, error=str(error), **fields)
         return
     frames = traceback.extract_tb(error.__traceback__)[-8:]

@@ -122,7 +122,8 @@ class _Search:
                     self._thread, self._searched.search, query, depth
                 )
             except Exception as error:
-                log_error("the first stage failed", error)
+                cause = error if self._service.options.log_texts else error.__context__ or error
+                log_error("the first stage failed", cause, quotes=not self._service.options.log_texts)
                 raise Refusal(
                     "backend", f"{self._searched.first_stage} failed on this query; the log says why"
                 ) from None

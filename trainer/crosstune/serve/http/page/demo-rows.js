@@ -17,7 +17,7 @@ export function moveWords(moved) {
 
 // `item`: {place, index, text, score, meter?, move?: [class, words], id?, other?, mark?: [class, words], missing?}
 export function row(item) {
-  const made = element("li");
+  const made = element("li", item.mark && item.mark[0]);
   made.dataset.index = item.index;
   made.append(element("span", "place", item.place));
   const body = element("div", "body");
