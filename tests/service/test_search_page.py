@@ -164,6 +164,7 @@ def test_texts_are_texts_and_long_ones_open(page: Page) -> None:
     assert page.driver.title == "crosstune: try the reranker"
     assert page.run("return document.querySelectorAll('#result img, #result script, #result b').length") == 0
     row = f"#after li:nth-child({places.index('long') + 1})"
+    assert (page.shown("#after .more"), page.shown(f"{row} .more")) == (1, 1), "where not all is seen"
     height = page.one(f"{row} .text").size["height"]
     page.one(f"{row} .more").click()
     assert page.one(f"{row} .text").size["height"] > 3 * height

@@ -1,8 +1,6 @@
 // The two columns. Every text from outside is set with textContent: nothing of it can become markup.
 export const $ = (id) => document.getElementById(id);
 const AT_FIRST = 10;  // Rows of a search that are shown before someone asks for all.
-const LONG = 240;  // Characters, or LINES lines, from which a text is shown in part.
-const LINES = 4;
 
 export function element(tag, className, text) {
   const made = document.createElement(tag);
@@ -45,8 +43,7 @@ export function row(item) {
   return made;
 }
 
-function more({ text, missing = 0, place }) {
-  if (text.length <= LONG && text.split("\n").length <= LINES) return [];
+function more({ missing = 0, place }) {
   const button = element("button", "more", "Show more");
   button.type = "button";
   button.setAttribute("aria-label", `Show more of passage ${place}`);
@@ -61,6 +58,14 @@ function more({ text, missing = 0, place }) {
     rest.hidden = !open || !missing;
   });
   return [rest, button];
+}
+
+// A button for each text of which not all is seen: that depends on the width.
+function fit() {
+  for (const item of document.querySelectorAll("#result li:not(.open)")) {
+    const text = item.querySelector(".text");
+    item.querySelector(".more").hidden = text.scrollHeight <= text.clientHeight;
+  }
 }
 
 function link(index, on) {
@@ -84,6 +89,7 @@ export function show(view) {
   $("all").hidden = !long;
   showAll(!long);
   $("result").hidden = false;
+  fit();
   $("result-title").focus({ preventScroll: true });
   $("result").scrollIntoView({ block: "start" });
 }
@@ -94,6 +100,8 @@ function showAll(open) {
   }
   $("all").textContent = open ? `Show the first ${AT_FIRST}` : `Show all ${$("after").children.length}`;
   $("all").setAttribute("aria-expanded", String(open));
+  fit();
 }
 
+addEventListener("resize", fit);
 $("all").addEventListener("click", () => showAll($("all").getAttribute("aria-expanded") !== "true"));
