@@ -15,6 +15,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 from crosstune.serve.http.wire import paths
+from searched import write_searched
 from served import Served, serving, tiny_export
 
 CASES = 10_000
@@ -24,13 +25,16 @@ CHECKS = [not_a_server_error, response_schema_conformance, status_code_conforman
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    with serving(tiny_export()) as running:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """With the search of the demo page, which is a path more."""
+    collection = write_searched(tmp_path_factory.mktemp("search") / "words")
+    with serving(tiny_export(), "--collection", f"beir:{collection}") as running:
         yield running
 
 
 def test_every_path_is_described_with_the_errors_of_its_format(served: Served) -> None:
     document = served.get("/openapi.json").json
+    assert "/demo/search" in document["paths"]
     for path, (style, _) in paths(None).items():
         responses = document["paths"][path]["post"]["responses"]
         for status in (style.status("invalid"), 401, 413, 415, 429, 503):

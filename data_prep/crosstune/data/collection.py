@@ -25,17 +25,17 @@ LONG_DOCUMENT_CHARACTERS = 1_000_000
 STDLIB_MODES: dict[str, StdlibMode] = {"stdlib": "mixed", "stdlib:code": "code", "stdlib:mixed": "mixed"}
 
 
-def prepare_collection(spec: str, folder: Path, seed: int = 13) -> Path:
+def prepare_collection(spec: str, folder: Path, seed: int = 13, *, show_texts: bool = True) -> Path:
     """The BEIR folder behind `spec`: `stdlib`, `stdlib:code` or `stdlib:mixed` (built into `folder`),
     `beir:PATH` (used where it is), or another source that `crosstune convert` reads (converted into `folder`;
-    what has no splits is divided by `seed`)."""
+    what has no splits is divided by `seed`, and its first texts are shown where `show_texts`)."""
     if spec in STDLIB_MODES:
         build_stdlib(folder, mode=STDLIB_MODES[spec])
         return folder
     source = _source(spec)
     if source.kind == "beir":
         return source.path
-    convert(spec, folder, rule=SplitRule(seed=seed))
+    convert(spec, folder, rule=SplitRule(seed=seed), show_texts=show_texts)
     return folder
 
 

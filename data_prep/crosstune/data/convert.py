@@ -47,8 +47,10 @@ def convert(
     target: Target = "beir",
     rule: SplitRule | None = None,
     overwrite: bool = False,
+    show_texts: bool = True,
 ) -> ConvertSummary:
-    """Reads `spec` whole, shows what it holds, and writes the folder `out`; nothing when `out` is None.
+    """Reads `spec` whole, shows what it holds, with its first texts where `show_texts`, and writes the
+    folder `out`; nothing when `out` is None.
 
     Raises `InputError` for whatever cannot be used, before anything is in place at `out`.
     """
@@ -64,15 +66,22 @@ def convert(
         _workplace(out) as work,
         open_store(work / ".store.sqlite", keep_rows=target == "groups") as store,
     ):
-        return _convert(reader, source, store, target, rule or SplitRule(), work if out else None)
+        return _convert(reader, source, store, target, rule or SplitRule(), work if out else None, show_texts)
 
 
 def _convert(
-    reader: Reader, source: Source, store: Store, target: Target, rule: SplitRule, out: Path | None
+    reader: Reader,
+    source: Source,
+    store: Store,
+    target: Target,
+    rule: SplitRule,
+    out: Path | None,
+    show_texts: bool,
 ) -> ConvertSummary:
     _load(reader, store)
     _check(source, store)
-    _show_examples(store)
+    if show_texts:
+        _show_examples(store)
     warnings = _warnings(reader, store)
     for warning in warnings:
         say(f"note: {warning}")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from crosstune.serve.http.searched import OpenSearched, Searched
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +40,15 @@ def serve(
             metavar="[NAME=]FORMAT",
             help="auto, onnx, onnx-int8, openvino, openvino-bf16 or openvino-int8: of all models, or of "
             "the one named; several times.",
+        ),
+    ] = None,
+    collection: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN|COLLECTION",
+            help="Searched from the demo page, by its first stage and then the model: a run folder, or "
+            "beir:PATH or KIND:PATH as crosstune convert reads it, with the first stage of the export's "
+            "recipe. Needs the extra train.",
         ),
     ] = None,
     production: Annotated[bool, typer.Option("--production", help="Without the demo page.")] = False,
@@ -79,4 +92,19 @@ def serve(
             read_seconds=read_seconds,
             drain_seconds=drain_seconds,
         ),
+        None if collection is None else _opener(collection),
     )
+
+
+def _opener(where: str) -> OpenSearched:
+    from crosstune.errors import MissingExtra
+
+    def open_searched(recipe: Mapping[str, Any]) -> Searched:
+        try:
+            from crosstune.collection_search import open_collection
+
+            return open_collection(where, recipe)
+        except ModuleNotFoundError as error:
+            raise MissingExtra(f"crosstune serve --collection (module {error.name})", "train") from None
+
+    return open_searched

@@ -205,6 +205,16 @@ class Reranker:
         """`score` in a thread of the event loop's executor; the pairs are checked in the event loop."""
         return await asyncio.to_thread(self._scorer.scores, checked_pairs(pairs))
 
+    def order(
+        self,
+        documents: Sequence[Document],
+        scores: Sequence[Score],
+        first_stage_scores: Iterable[float] | None = None,
+    ) -> list[RankedDocument]:
+        """What `rank` answers for the documents of a query whose `scores` are known: what `score` gave, one a
+        document."""
+        return self._scorer.hits(checked_candidates("", documents, "text", first_stage_scores), scores)
+
     def explain(
         self, query: str, document: Document, max_words: int = WORDS, *, text_field: str = "text"
     ) -> Explanation:

@@ -16,11 +16,12 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from crosstune.serve.http import wire
-from crosstune.serve.http.gate import OPEN, Gate, refusal_response
+from crosstune.serve.http.gate import OPEN, PAGE_FILES, Gate, refusal_response
 from crosstune.serve.http.keys import Keys
 from crosstune.serve.http.model import Source
 from crosstune.serve.http.refusal import Kind, Refusal
 from crosstune.serve.http.reload import Reloader
+from crosstune.serve.http.search import demo_style
 from crosstune.serve.http.service import Service
 from crosstune.serve.http.status import status_routes
 from crosstune.serve.http.wire.style import Style
@@ -73,18 +74,22 @@ def create_app(service: Service, models: Mapping[str, Source], keys: Keys | None
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    _add_wire(app, service)
+    paths = wire.paths(service.options.style)
+    if service.searched is not None:
+        searching = demo_style(service, service.searched)
+        paths |= {searching.prefix + path: (searching, path) for path in searching.paths}
+    _add_wire(app, service, paths)
     app.include_router(status_routes(service))
     if not service.options.production:
         _add_page(app)
     _add_errors(app)
     known = OPEN | {"/openapi.json", *app.openapi()["paths"]}
-    return Gate(app, service, keys, known)
+    return Gate(app, service, keys, known, {path: style for path, (style, _) in paths.items()})
 
 
-def _add_wire(app: FastAPI, service: Service) -> None:
-    handlers = {name: style.handlers(service) for name, style in wire.STYLES.items()}
-    for path, (style, own) in wire.paths(service.options.style).items():
+def _add_wire(app: FastAPI, service: Service, paths: Mapping[str, tuple[Style, str]]) -> None:
+    handlers = {style.name: style.handlers(service) for style, _ in paths.values()}
+    for path, (style, own) in paths.items():
         app.add_api_route(
             path,
             handlers[style.name][own],
@@ -103,8 +108,8 @@ def _declared(style: Style) -> dict[int | str, dict[str, Any]]:
 
 
 def _add_page(app: FastAPI) -> None:
-    for path, name in (("/", "demo.html"), ("/demo.js", "demo.js"), ("/demo.css", "demo.css")):
-        app.add_api_route(path, _file(PAGE / name), include_in_schema=False)
+    for path in ("/", *PAGE_FILES):
+        app.add_api_route(path, _file(PAGE / (path[1:] or "demo.html")), include_in_schema=False)
 
 
 def _file(path: Path) -> Any:

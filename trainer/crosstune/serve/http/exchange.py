@@ -24,8 +24,15 @@ class Exchange:
     status: int = 0
     key: str | None = None
     details: dict[str, Any] = field(default_factory=dict)
+    search_seconds: float | None = None
     queue_seconds: float | None = None
     score_seconds: float | None = None
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Seconds of the stages that it went through, by name."""
+        found = {"search": self.search_seconds, "queue": self.queue_seconds, "score": self.score_seconds}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 CURRENT: ContextVar[Exchange] = ContextVar("exchange")

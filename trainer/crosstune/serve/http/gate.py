@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from crosstune.serve.http import wire
 from crosstune.serve.http.exchange import CURRENT, Exchange, request_id
 from crosstune.serve.http.logs import log, log_error
 from crosstune.serve.http.refusal import STATUS, Kind, Refusal
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from crosstune.serve.http.service import Service
     from crosstune.serve.http.wire.style import Style
 
-OPEN = frozenset({"/health", "/ready", "/tei/health", "/", "/demo.js", "/demo.css"})
+PAGE_FILES = ("/demo.css", "/demo.js", "/demo-rows.js", "/demo-search.js")
+OPEN = frozenset({"/health", "/ready", "/tei/health", "/", *PAGE_FILES})
 """Paths that need no key: probes, and the page that asks for one."""
 QUIET = frozenset({"/health", "/ready", "/metrics", "/tei/health", "/tei/metrics"})
 """Paths that are asked every few seconds: only what is wrong with them is logged."""
@@ -39,12 +40,21 @@ class ClientGone(Exception):  # noqa: N818
 class Gate:
     """ASGI application around the application."""
 
-    def __init__(self, app: ASGIApp, service: Service, keys: Keys | None, known: frozenset[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        service: Service,
+        keys: Keys | None,
+        known: frozenset[str],
+        styles: Mapping[str, Style],
+    ) -> None:
+        """`known`: the paths that logs and metrics may name; `styles`: the format of each that takes
+        texts."""
         self._app = app
         self._service = service
         self._keys = keys
         self._known = known
-        self._styles = {path: style for path, (style, _) in wire.paths(service.options.style).items()}
+        self._styles = styles
         self._pending = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -173,7 +183,7 @@ class Gate:
         self._service.metrics.exchange(exchange, seconds)
         if exchange.route in QUIET and exchange.status == 200:
             return
-        times = {"ms": seconds, "queue_ms": exchange.queue_seconds, "score_ms": exchange.score_seconds}
+        times = {"ms": seconds} | {f"{name}_ms": value for name, value in exchange.stages.items()}
         log(
             "request",
             request_id=exchange.request_id,
@@ -182,7 +192,7 @@ class Gate:
             style=exchange.style,
             status=exchange.status,
             key=exchange.key,
-            **{name: round(value * 1000, 1) for name, value in times.items() if value is not None},
+            **{name: round(value * 1000, 1) for name, value in times.items()},
             **exchange.details,
         )
 
@@ -230,9 +240,10 @@ class _Answer:
         headers["x-request-id"] = self._exchange.request_id
         headers["x-content-type-options"] = "nosniff"
         headers.setdefault("cache-control", "no-store")
-        if self._exchange.queue_seconds is not None and self._exchange.score_seconds is not None:
-            queue, score = self._exchange.queue_seconds * 1000, self._exchange.score_seconds * 1000
-            headers["server-timing"] = f"queue;dur={queue:.1f}, score;dur={score:.1f}"
+        if stages := self._exchange.stages:
+            headers["server-timing"] = ", ".join(
+                f"{name};dur={value * 1000:.1f}" for name, value in stages.items()
+            )
 
 
 async def _nothing() -> Message:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,8 @@ class Source:
 @dataclass(frozen=True)
 class Engine:
     """A loaded model. `special`: ids of a pair that are no text's; `rate`: tokens a second, measured on the
-    warm-up; `facts`: what `/info` shows."""
+    warm-up; `recipe`: what the export was made with, empty where it does not say; `facts`: what `/info`
+    shows."""
 
     name: str
     reranker: Reranker
@@ -46,6 +47,7 @@ class Engine:
     special: int
     rate: float
     signature: Signature
+    recipe: Mapping[str, Any] = field(repr=False)
     facts: dict[str, Any] = field(repr=False)
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
@@ -135,7 +137,9 @@ def load(name: str, folder: Path, backend: str = "auto") -> Engine:
         "loaded_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     special = len(encoder.encode([("", "")])[0])
-    return Engine(name, reranker, encoder, manifest.rule, special, rate, seen, facts)
+    return Engine(
+        name, reranker, encoder, manifest.rule, special, rate, seen, values.get("recipe") or {}, facts
+    )
 
 
 def _check(folder: Path, reranker: Reranker, encoder: PairEncoder) -> float:

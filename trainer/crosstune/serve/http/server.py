@@ -6,7 +6,7 @@ import asyncio
 import signal
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -16,27 +16,55 @@ from crosstune.errors import InputError
 from crosstune.serve.http.app import create_app
 from crosstune.serve.http.keys import Keys
 from crosstune.serve.http.listener import listen
-from crosstune.serve.http.logs import log, take_over_library_logs
-from crosstune.serve.http.model import load, sources
+from crosstune.serve.http.logs import log, plain_lines_logged, take_over_library_logs
+from crosstune.serve.http.model import Source, load, sources
 from crosstune.serve.http.options import Options
 from crosstune.serve.http.protocol import HEAD_BYTES, guarded_protocol
+from crosstune.serve.http.searched import OpenSearched
 from crosstune.serve.http.service import Service
 from crosstune.serve.http.wire import STYLES
 
 
-def serve(exports: Sequence[str], backends: Sequence[str], options: Options) -> None:
+def serve(
+    exports: Sequence[str],
+    backends: Sequence[str],
+    options: Options,
+    open_searched: OpenSearched | None = None,
+) -> None:
     """Blocks until SIGTERM, after which it returns, or SIGINT, after which it raises KeyboardInterrupt.
 
-    `exports`, `backends`: as `model.sources` takes them. Raises `InputError` for a folder, key file or
-    address that cannot be used.
+    `exports`, `backends`: as `model.sources` takes them; `open_searched`: opens what the demo page searches.
+    Raises `InputError` for a folder, key file, collection or address that cannot be used.
     """
+    if options.production and open_searched is not None:
+        raise InputError(
+            "--collection and --production: the collection is searched from the demo page, which "
+            "--production leaves out; give one of the two"
+        )
     if options.style is not None and options.style not in STYLES:
         raise InputError(f"--style {options.style}: no such wire format; one of {', '.join(STYLES)}")
     models = sources(exports, backends)
     keys = Keys(options.keys) if options.keys else None
     take_over_library_logs()
+    with plain_lines_logged():
+        _run(models, keys, options, open_searched)
+
+
+def _run(
+    models: Mapping[str, Source], keys: Keys | None, options: Options, open_searched: OpenSearched | None
+) -> None:
     started = time.perf_counter()
-    service = Service({name: load(name, of.folder, of.backend) for name, of in models.items()}, options)
+    engines = {name: load(name, of.folder, of.backend) for name, of in models.items()}
+    searched = None if open_searched is None else open_searched(next(iter(engines.values())).recipe)
+    if searched is not None:
+        log(
+            "collection",
+            name=searched.name,
+            passages=searched.passages,
+            first_stage=searched.first_stage,
+            note=searched.note,
+        )
+    service = Service(engines, options, searched)
     listener = listen(options.host, options.port, f"--host {options.host} --port {options.port}")
     host = listener.getsockname()[0]
     if keys is None and not host.startswith("127."):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from crosstune.serve.given import MOST_CHARACTERS
 from crosstune.serve.http.batcher import Batcher, Pair, Ticket
@@ -14,11 +15,14 @@ from crosstune.serve.http.metrics import Metrics
 from crosstune.serve.http.model import Engine
 from crosstune.serve.http.options import Options
 from crosstune.serve.http.refusal import Refusal
+from crosstune.serve.http.searched import Searched
 from crosstune.serve.ranked import Score
 
 CHARACTERS = 3
 """Of a token, for the estimate that decides before anything is tokenised."""
 SHOWN = 200
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -54,15 +58,29 @@ class Answer:
     cut: int
 
 
+@dataclass(frozen=True)
+class ScoredPairs:
+    """`scores`: in the order of the pairs, by `engine`; `tokens`, `cut`: as of `Answer`."""
+
+    engine: Engine
+    scores: Sequence[Score]
+    tokens: int
+    cut: int
+
+
 NO_LENGTHS = Lengths()
 
 
 class Service:
     """The models by name, and the way from a request's texts to scores."""
 
-    def __init__(self, engines: Mapping[str, Engine], options: Options) -> None:
+    def __init__(
+        self, engines: Mapping[str, Engine], options: Options, searched: Searched | None = None
+    ) -> None:
+        """`searched`: the collection that the demo page searches."""
         self.engines = dict(engines)
         self.options = options
+        self.searched = searched
         self.metrics = Metrics()
         self.batcher = Batcher(options, self.metrics)
         self.draining = False
@@ -104,7 +122,20 @@ class Service:
         lengths: Lengths = NO_LENGTHS,
         priority: int = 0,
     ) -> Answer:
-        """Each pair's score, in the order given. Raises `Refusal`."""
+        """Each pair's numbers, in the order given. Raises `Refusal`."""
+        scored = await self.scored(pairs, model=model, lengths=lengths, priority=priority)
+        hits = [Hit(index, score.shown, score.logit) for index, score in enumerate(scored.scores)]
+        return Answer(scored.engine.name, hits, scored.tokens, scored.cut)
+
+    async def scored(
+        self,
+        pairs: Sequence[Pair],
+        *,
+        model: str | None = None,
+        lengths: Lengths = NO_LENGTHS,
+        priority: int = 0,
+    ) -> ScoredPairs:
+        """The same with all that the reranker says of each pair, and the model that said it."""
         engine = self.engine(model)
         exchange = CURRENT.get()
         exchange.details |= {"model": engine.name, "documents": len(pairs)}
@@ -114,10 +145,12 @@ class Service:
                 "texts": [text[:SHOWN] for _, text in pairs[:5]],
             }
         self._check_count(pairs)
+        return await self.in_time(self._score(engine, pairs, lengths, priority))
+
+    async def in_time(self, work: Awaitable[Result]) -> Result:
+        """Raises `Refusal` when the work has not ended within the time for an answer."""
         try:
-            return await asyncio.wait_for(
-                self._score(engine, pairs, lengths, priority), self.options.timeout_seconds
-            )
+            return await asyncio.wait_for(work, self.options.timeout_seconds)
         except asyncio.TimeoutError:
             raise Refusal(
                 "timeout",
@@ -141,22 +174,23 @@ class Service:
         if longest > MOST_CHARACTERS:
             raise Refusal("too_long", f"a text of {longest} characters; at most {MOST_CHARACTERS} are taken")
 
-    async def _score(self, engine: Engine, pairs: Sequence[Pair], lengths: Lengths, priority: int) -> Answer:
+    async def _score(
+        self, engine: Engine, pairs: Sequence[Pair], lengths: Lengths, priority: int
+    ) -> ScoredPairs:
         with self.batcher.admit(engine, _estimate(engine, pairs)) as ticket:
             prepared = await asyncio.get_running_loop().run_in_executor(
                 self._tokenizing, _prepare, engine, pairs, lengths
             )
             return await self._submit(ticket, engine, prepared, priority)
 
-    async def _submit(self, ticket: Ticket, engine: Engine, prepared: Prepared, priority: int) -> Answer:
+    async def _submit(self, ticket: Ticket, engine: Engine, prepared: Prepared, priority: int) -> ScoredPairs:
         scored = await self.batcher.score(ticket, engine, prepared.pairs, prepared.lengths, priority)
         tokens = sum(prepared.lengths)
         exchange = CURRENT.get()
         exchange.queue_seconds, exchange.score_seconds = scored.queue_seconds, scored.score_seconds
         exchange.details |= {"tokens": tokens, "windowed": prepared.windowed, "cut": prepared.cut}
         self.metrics.documents(engine.name, len(prepared.pairs), prepared.windowed, prepared.cut)
-        hits = [Hit(index, *_numbers(score)) for index, score in enumerate(scored.scores)]
-        return Answer(engine.name, hits, tokens, prepared.cut)
+        return ScoredPairs(engine, scored.scores, tokens, prepared.cut)
 
 
 @dataclass(frozen=True)
@@ -168,10 +202,6 @@ class Prepared:
     lengths: list[int]
     windowed: int
     cut: int
-
-
-def _numbers(score: Score) -> tuple[float, float]:
-    return score.shown, score.logit
 
 
 def _estimate(engine: Engine, pairs: Sequence[Pair]) -> int:

@@ -6,14 +6,30 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from crosstune.serve.http import wire
+from crosstune.serve.http.search import PATH
 from crosstune.serve.http.service import Service
 
 
 class Health(BaseModel):
     status: str
+
+
+class Example(BaseModel):
+    query: str
+    split: str
+
+
+class SearchInfo(BaseModel):
+    path: str
+    collection: str
+    passages: int
+    first_stage: str
+    depth: int
+    note: str | None
+    examples: list[Example]
 
 
 class Info(BaseModel):
@@ -33,6 +49,7 @@ class Info(BaseModel):
     models: list[dict[str, Any]]
     paths: dict[str, str]
     limits: dict[str, float]
+    search: SearchInfo | None = Field(None, description="what the demo page searches")
 
 
 def status_routes(service: Service) -> APIRouter:
@@ -92,4 +109,20 @@ def _info(service: Service) -> Info:
             "queue_seconds": options.queue_seconds,
             "timeout_seconds": options.timeout_seconds,
         },
+        search=_search_info(service),
+    )
+
+
+def _search_info(service: Service) -> SearchInfo | None:
+    found = service.searched
+    if found is None:
+        return None
+    return SearchInfo(
+        path=PATH,
+        collection=found.name,
+        passages=found.passages,
+        first_stage=found.first_stage,
+        depth=min(found.depth, service.options.max_documents),
+        note=found.note,
+        examples=[Example(query=query, split=split) for query, split in found.examples],
     )

@@ -1,7 +1,7 @@
-"use strict";
+// The page: what is asked, and what is said meanwhile.
+import { $, moveWords, show } from "./demo-rows.js";
+import * as search from "./demo-search.js";
 
-// Every text from outside is set with textContent: nothing pasted here can become markup.
-const $ = (id) => document.getElementById(id);
 const EXAMPLE = {
   query: "how do I read a file line by line",
   documents: [
@@ -40,63 +40,33 @@ async function loadModels() {
     askForKey();
     return false;
   }
-  const names = (await response.json()).models.map((model) => model.name);
+  const info = await response.json();
+  const names = info.models.map((model) => model.name);
   $("model").replaceChildren(...names.map((name) => new Option(name)));
   $("model-row").hidden = names.length < 2;
+  search.offer(info.search);
   return true;
 }
 
-function element(tag, className, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
-
-function row(place, text, index, result, moved) {
-  const item = element("li");
-  item.dataset.index = index;
-  item.append(element("span", "place", place), element("span", "text", text));
-  item.append(element("span", "score", result.relevance_score.toFixed(3)));
-  if (moved !== undefined) {
-    const meter = element("meter");
-    meter.value = result.relevance_score;
-    meter.setAttribute("aria-hidden", "true");
-    const [className, words] =
-      moved > 0 ? ["up", `▲ up ${moved}`] : moved < 0 ? ["down", `▼ down ${-moved}`] : ["", "same place"];
-    item.append(meter, element("span", `move ${className}`, words));
-  }
-  for (const [event, on] of [["pointerenter", true], ["pointerleave", false]]) {
-    item.addEventListener(event, () => link(index, on));
-  }
-  return item;
-}
-
-function link(index, on) {
-  for (const item of document.querySelectorAll(`li[data-index="${index}"]`)) item.classList.toggle("linked", on);
-}
-
-function show(texts, answer, milliseconds, timing) {
+function showRanked(texts, answer, milliseconds, timing) {
   const byIndex = new Map(answer.results.map((result) => [result.index, result]));
-  $("before").replaceChildren(...texts.map((text, index) => row(index + 1, text, index, byIndex.get(index))));
-  $("after").replaceChildren(
-    ...answer.results.map((result, place) =>
-      row(place + 1, texts[result.index], result.index, result, result.index - place)));
-  const facts = {
-    "round trip": `${milliseconds.toFixed(0)} ms`,
-    waiting: timing.queue === undefined ? "–" : `${timing.queue} ms`,
-    scoring: timing.score === undefined ? "–" : `${timing.score} ms`,
-    tokens: answer.usage.total_tokens,
-    model: answer.model,
-  };
-  $("timing").replaceChildren(...Object.entries(facts).map(([name, value]) => {
-    const pair = element("div");
-    pair.append(element("dt", "", name), element("dd", "", value));
-    return pair;
-  }));
-  $("result").hidden = false;
-  $("result-title").focus({ preventScroll: true });
-  $("result").scrollIntoView({ block: "start" });
+  const score = (result) => result.relevance_score.toFixed(3);
+  show({
+    titles: ["Before: as given", "After: reranked"],
+    before: texts.map((text, index) => ({ place: index + 1, index, text, score: score(byIndex.get(index)) })),
+    after: answer.results.map((result, place) => ({
+      place: place + 1, index: result.index, text: texts[result.index], score: score(result),
+      meter: result.relevance_score, move: moveWords(result.index - place) })),
+    facts: {
+      "round trip": `${milliseconds.toFixed(0)} ms`,
+      waiting: timing.queue === undefined ? "–" : `${timing.queue} ms`,
+      scoring: timing.score === undefined ? "–" : `${timing.score} ms`,
+      tokens: answer.usage.total_tokens,
+      model: answer.model,
+    },
+  });
+  const moved = answer.results.filter((result, place) => result.index !== place).length;
+  return `${texts.length} documents ranked, ${moved} changed places.`;
 }
 
 function serverTiming(response) {
@@ -104,28 +74,34 @@ function serverTiming(response) {
   return Object.fromEntries([...found].map((match) => [match[1], match[2]]));
 }
 
-async function rank(event) {
-  event.preventDefault();
+// Path, body, what is said meanwhile, and what shows the answer: by the mode.
+function asked() {
+  const [model, query] = [$("model").value, $("query").value];
+  if (search.searches()) return [...search.request(model, query), search.waiting(), search.answered];
   const texts = documents();
-  if (!texts.length) return say("Paste at least one document.", true);
-  $("rank").disabled = true;
-  say("Ranking …");
+  const body = { model, query, documents: texts, return_documents: false };
+  return ["jina/v1/rerank", body, "Ranking …", (...answer) => showRanked(texts, ...answer)];
+}
+
+async function submit(event) {
+  event.preventDefault();
+  if ($("form").ariaBusy === "true") return;  // A button that is disabled would lose the focus.
+  $("form").ariaBusy = "true";
   try {
     if (!$("model").value && !(await loadModels())) return say("This service needs an API key.", true);
+    if (!search.searches() && !documents().length) return say("Paste at least one document.", true);
+    const [path, body, meanwhile, show] = asked();
+    say(meanwhile);
     const started = performance.now();
-    const body = { model: $("model").value, query: $("query").value, documents: texts, return_documents: false };
-    const response = await fetch("jina/v1/rerank", {
-      method: "POST", headers: headers(), body: JSON.stringify(body) });
+    const response = await fetch(path, { method: "POST", headers: headers(), body: JSON.stringify(body) });
     const answer = await response.json();
     if (response.status === 401) askForKey();
-    if (!response.ok) return say(answer.detail || `The service answered ${response.status}.`, true);
-    show(texts, answer, performance.now() - started, serverTiming(response));
-    const moved = answer.results.filter((result, place) => result.index !== place).length;
-    say(`${texts.length} documents ranked, ${moved} changed places.`);
+    if (!response.ok) return say(answer.detail || answer.error || `The service answered ${response.status}.`, true);
+    say(show(answer, performance.now() - started, serverTiming(response)));
   } catch (error) {
     say("The service cannot be reached.", true);
   } finally {
-    $("rank").disabled = false;
+    $("form").ariaBusy = "false";
   }
 }
 
@@ -134,7 +110,9 @@ function count() {
   $("count").textContent = found ? `${found} so far.` : "";
 }
 
-$("form").addEventListener("submit", rank);
+$("form").addEventListener("submit", submit);
+$("key").addEventListener("change", () => loadModels().catch(() => say("The service cannot be reached.", true)));
+$("modes").addEventListener("change", search.shape);
 $("documents").addEventListener("input", count);
 $("documents").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("form").requestSubmit();
