@@ -2,14 +2,15 @@
 # Runs the steps of deploy/Dockerfile in a clean folder, without docker, and asks the service a question:
 #   bash scripts/check_image.sh EXPORT
 # It copies what the COPY lines name and nothing else, installs as the RUN line does, looks that torch is not
-# there, and starts the entry point as a user without rights where it may (as root). It does not prove the
-# base image, the layers or the HEALTHCHECK.
+# there and that the image stays below 400 MB, and starts the entry point as a user without rights where it may
+# (as root). It does not prove the base image, the layers or the HEALTHCHECK.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 export_folder="$(cd "${1:?an export folder}" && pwd -P)"
 dockerfile="$root/deploy/Dockerfile"
 work="$(mktemp -d)"
 server=""
+most=270  # MB, beside some 130 of python:3.11-slim
 finish() { [ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$work"; }
 trap finish EXIT
 
@@ -21,6 +22,8 @@ done
 echo "check_image: installing in $work (no docker: its steps by hand)" >&2
 python3 -m venv "$work/venv"
 (cd "$work/src" && "$work/venv/bin/pip" install --quiet --disable-pip-version-check -c constraints.txt '.[serve]')
+installed="$(du -sm "$work/venv" | cut -f1)"
+[ "$installed" -le "$most" ] || { echo "check_image: $installed MB are installed, and with the base image's 130 an image has at most 400" >&2; exit 1; }
 ! "$work/venv/bin/python" -c 'import torch' 2>/dev/null || { echo "check_image: torch is in the image" >&2; exit 1; }
 
 cp -R "$export_folder" "$work/reranker"
@@ -45,4 +48,4 @@ assert len(json.load(urllib.request.urlopen(ask))) == 2
 assert urllib.request.urlopen(sys.argv[1] + "/ready").status == 200
 END
 kill "$server" && wait "$server" && server=""
-echo "check_image: $(du -sm "$work/venv" | cut -f1) MB installed, served without torch, stopped with exit 0" >&2
+echo "check_image: $installed MB installed, served without torch, stopped with exit 0" >&2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML
 
 from crosstune.commands import serve
 from crosstune.serve.http.gate import OPEN
+from served import tiny_export
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -82,3 +84,12 @@ def test_the_compose_file_has_no_rights_and_listens_on_loopback() -> None:
     assert service["read_only"] and service["cap_drop"] == ["ALL"]
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
     assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
+
+
+@pytest.mark.slow
+def test_the_steps_of_the_image_give_a_small_service_without_torch() -> None:
+    script = ROOT / "scripts" / "check_image.sh"
+    done = subprocess.run(["bash", script, tiny_export()], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"(\d+) MB installed, served without torch, stopped with exit 0", done.stderr)
+    assert found and int(found[1]) > 100, "something is installed"
