@@ -419,7 +419,10 @@ def test_a_package_that_is_missing_is_named(
     (tmp_path / "rows.jsonl.zst").write_bytes(b"\x28\xb5\x2f\xfd rest")
     done = crosstune("convert", "rows.jsonl.zst", "out")
     assert done.code == 2
-    assert "reading .zst needs more packages: pip install 'crosstune[parquet]'" in done.err
+    assert (
+        "reading .zst needs more packages: pip install 'crosstune[parquet]' (in a clone '.[parquet]')"
+        in done.err
+    )
 
 
 def _write(name: str, text: str) -> Callable[[Path], object]:

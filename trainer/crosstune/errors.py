@@ -24,4 +24,6 @@ class MissingExtra(InputError):  # noqa: N818
     """A part that needs an extra was called without it."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs more packages: pip install 'crosstune[{extra}]'")
+        super().__init__(
+            f"{what} needs more packages: pip install 'crosstune[{extra}]' (in a clone '.[{extra}]')"
+        )
