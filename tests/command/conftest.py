@@ -62,6 +62,15 @@ def recipe(tmp_path: Path, collection: Path) -> Path:
     return write_recipe(tmp_path, collection)
 
 
+def tiny_run(root: Path) -> Path:
+    """The folder of a whole run with the recipe and collection of these tests, which lie in `root`."""
+    done = run_crosstune(
+        root, "run", write_recipe(root, write_collection(root / "collection")), f"run_dir={root / 'run'}"
+    )
+    assert done.code == 0, done.err
+    return root / "run"
+
+
 def write_recipe(folder: Path, collection: Path) -> Path:
     """A recipe that runs all stages in seconds. Its random model learns next to nothing, so that it must be
     exported although it is worse than the first stage; two runs of it must be equal, whatever else the

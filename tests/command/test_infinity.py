@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Crosstune, run_crosstune, write_collection, write_recipe
+from conftest import Crosstune, tiny_run
 
 from environments import installed
 from ports import free_port
@@ -34,11 +34,7 @@ PACKAGES = (
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("infinity")
-    recipe = write_recipe(root, write_collection(root / "collection"))
-    done = run_crosstune(root, "run", recipe, f"run_dir={root / 'run'}")
-    assert done.code == 0, done.err
-    return root / "run"
+    return tiny_run(tmp_path_factory.mktemp("infinity"))
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Crosstune, run_crosstune, write_collection, write_recipe
+from conftest import Crosstune, tiny_run
 
 from crosstune.cli import main
 from crosstune.serve import Reranker
@@ -22,11 +22,7 @@ SCALES = {"cohere": "score", "tei": "logit"}
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with the tiny model, whose dev split is too small for a calibration."""
-    root = tmp_path_factory.mktemp("parity")
-    recipe = write_recipe(root, write_collection(root / "collection"))
-    done = run_crosstune(root, "run", recipe, f"run_dir={root / 'run'}")
-    assert done.code == 0, done.err
-    return root / "run"
+    return tiny_run(tmp_path_factory.mktemp("parity"))
 
 
 @pytest.fixture

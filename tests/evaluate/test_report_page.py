@@ -9,16 +9,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from chromium import chromium, needs_chromium
+from chromium import ChromiumPage, chromium, needs_chromium
 from crosstune.data.mining import REASONS
 from crosstune.evaluate.report import render_report
 from crosstune.evaluate.report.mined import WORDS
@@ -29,30 +27,15 @@ pytestmark = needs_chromium
 NAMES = ["gains", "loses", "equal", "lost", "leaked", HOSTILE]
 
 
-class Page:
+class Page(ChromiumPage):
     def __init__(self, driver: webdriver.Chrome, url: str) -> None:
-        self.driver = driver
+        super().__init__(driver)
         self.url = url
 
     def open(self, fragment: str = "") -> None:
         self.driver.get("about:blank")
         self.driver.get(self.url + fragment)
         WebDriverWait(self.driver, 60).until(lambda _: self.one("#browser").is_displayed())
-
-    def one(self, selector: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def all(self, selector: str) -> list[str]:
-        """The texts as they stand in the page, whatever is scrolled out of sight."""
-        script = "return [...document.querySelectorAll(arguments[0])].map(node => node.textContent)"
-        found: list[str] = self.run(script, selector)
-        return found
-
-    def run(self, script: str, *arguments: object) -> Any:
-        return self.driver.execute_script(script, *arguments)  # type: ignore[no-untyped-call]
-
-    def command(self, name: str, **values: object) -> Any:
-        return self.driver.execute_cdp_cmd(name, values)
 
     def size(self, width: int, *, phone: bool) -> None:
         self.command(

@@ -9,6 +9,7 @@ import random
 import re
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,10 @@ RULE = LengthRule(max_tokens=60, max_query_tokens=24)
 VLLM_REFUSES = ("electra", "distilbert", "deberta-v2")
 CANDLE_ROUNDS = 2e-3
 """How far a logit may be from the exact one: candle's GELU is the tanh approximation."""
+
+
+Reader = Callable[[Path], Callable[[], object]]
+"""Of a folder what starts the part of a server that is asked, when the parts before it have started."""
 
 
 def _pairs(count: int) -> list[tuple[str, str]]:
@@ -378,46 +383,31 @@ def _name(value: object) -> str | None:
     return value[:40] if isinstance(value, str) else None
 
 
-@pytest.mark.parametrize(("family", "change", "reason"), ROUTER, ids=_name)
-def test_what_teis_router_refuses(
-    broken: Callable[[str], Path], family: str, change: Callable[[Path], None], reason: str
+def _after_the_router(start: Callable[[Path, tei_reader.Router], object]) -> Reader:
+    return lambda folder: partial(start, folder, tei_reader.start_router(folder))
+
+
+READERS: dict[str, tuple[Reader, list[tuple[str, Callable[[Path], None], str]]]] = {
+    "teis_router": (lambda folder: partial(tei_reader.start_router, folder), ROUTER),
+    "teis_candle": (_after_the_router(tei_reader.start_candle), CANDLE),
+    "teis_onnx_back_end": (_after_the_router(tei_reader.start_onnx), ONNX),
+    "vllm": (lambda folder: partial(vllm_reader.start, folder), VLLM),
+}
+
+
+@pytest.mark.parametrize(
+    ("reader", "family", "change", "reason"),
+    [(name, *case) for name, (_, cases) in READERS.items() for case in cases],
+    ids=_name,
+)
+def test_what_a_reader_refuses(
+    broken: Callable[[str], Path], reader: str, family: str, change: Callable[[Path], None], reason: str
 ) -> None:
     folder = broken(family)
     change(folder)
+    start = READERS[reader][0](folder)
     with pytest.raises(RefusedError, match=reason):
-        tei_reader.start_router(folder)
-
-
-@pytest.mark.parametrize(("family", "change", "reason"), CANDLE, ids=_name)
-def test_what_teis_candle_refuses(
-    broken: Callable[[str], Path], family: str, change: Callable[[Path], None], reason: str
-) -> None:
-    folder = broken(family)
-    change(folder)
-    router = tei_reader.start_router(folder)
-    with pytest.raises(RefusedError, match=reason):
-        tei_reader.start_candle(folder, router)
-
-
-@pytest.mark.parametrize(("family", "change", "reason"), ONNX, ids=_name)
-def test_what_teis_onnx_back_end_refuses(
-    broken: Callable[[str], Path], family: str, change: Callable[[Path], None], reason: str
-) -> None:
-    folder = broken(family)
-    change(folder)
-    router = tei_reader.start_router(folder)
-    with pytest.raises(RefusedError, match=reason):
-        tei_reader.start_onnx(folder, router)
-
-
-@pytest.mark.parametrize(("family", "change", "reason"), VLLM, ids=_name)
-def test_what_vllm_refuses(
-    broken: Callable[[str], Path], family: str, change: Callable[[Path], None], reason: str
-) -> None:
-    folder = broken(family)
-    change(folder)
-    with pytest.raises(RefusedError, match=reason):
-        vllm_reader.start(folder)
+        start()
 
 
 def test_two_labels_make_a_classifier_of_it(broken: Callable[[str], Path]) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from crosstune.export import ExportSettings, export_model
 from crosstune.serve.pairs import LengthRule
+from environments import installed
 from models import tiny_cross_encoder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,11 +49,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty environment with the wheel and what it asks for: the `bin` folder."""
-    folder = tmp_path_factory.mktemp("bare")
-    _done(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
-    constraints = ROOT / "constraints.txt"
-    _done(folder / "venv/bin/pip", "install", "--quiet", "-c", constraints, wheel, cwd=folder)
-    return folder / "venv" / "bin"
+    return installed(tmp_path_factory.mktemp("bare") / "venv", str(wheel))
 
 
 def test_the_helper_and_rank_need_nothing_but_the_wheel(bare: Path, tmp_path: Path) -> None:

@@ -9,10 +9,9 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from chromium import chromium, needs_chromium
+from chromium import ChromiumPage, chromium, needs_chromium
 from crosstune.serve import Reranker
 from served import Served, serving, tiny_export
 
@@ -20,13 +19,7 @@ KEY = "a-key-of-the-page-0123456789"
 pytestmark = needs_chromium
 
 
-class Page:
-    def __init__(self, driver: webdriver.Chrome) -> None:
-        self.driver = driver
-
-    def one(self, selector: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
+class Page(ChromiumPage):
     def texts(self, selector: str) -> list[str]:
         return [found.text for found in self.driver.find_elements(By.CSS_SELECTOR, selector)]
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from chromium import chromium, needs_chromium
+from chromium import ChromiumPage, chromium, needs_chromium
 from searched import HOSTILE, LONG, expected, fused_export, write_searched
 from served import Served, serving, tiny_export
 
@@ -23,10 +21,7 @@ QUERY = "open the file and read it"
 KEY = "a-key-of-the-page-0123456789"
 
 
-class Page:
-    def __init__(self, driver: webdriver.Chrome) -> None:
-        self.driver = driver
-
+class Page(ChromiumPage):
     def open(self, url: str, width: int = 1200) -> None:
         self.command(
             "Emulation.setDeviceMetricsOverride",
@@ -40,23 +35,8 @@ class Page:
     def ready(self) -> None:
         WebDriverWait(self.driver, 60).until(lambda _: self.one("#search").is_displayed())
 
-    def one(self, selector: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def all(self, selector: str) -> list[str]:
-        """The texts as they stand in the page, whatever is shown of them."""
-        script = "return [...document.querySelectorAll(arguments[0])].map(node => node.textContent)"
-        found: list[str] = self.run(script, selector)
-        return found
-
     def shown(self, selector: str) -> int:
         return sum(found.is_displayed() for found in self.driver.find_elements(By.CSS_SELECTOR, selector))
-
-    def run(self, script: str, *arguments: object) -> Any:
-        return self.driver.execute_script(script, *arguments)  # type: ignore[no-untyped-call]
-
-    def command(self, name: str, **values: object) -> Any:
-        return self.driver.execute_cdp_cmd(name, values)
 
     def keys(self, *keys: str) -> None:
         self.driver.switch_to.active_element.send_keys(*keys)

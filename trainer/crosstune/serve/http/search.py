@@ -93,6 +93,11 @@ def plain(query: str) -> str:
     return _CONTROLS.sub(" ", query).strip()
 
 
+def search_depth(service: Service, searched: Searched) -> int:
+    """Passages that are searched and reranked, at most."""
+    return min(searched.depth, service.options.max_documents)
+
+
 class _Search:
     """One thread searches: not every engine can be asked by two."""
 
@@ -113,7 +118,7 @@ class _Search:
 
     async def _find(self, query: str, engine: Engine) -> SearchResult:
         """The search, with a place in the queue for the scoring that will follow."""
-        depth = min(self._searched.depth, self._service.options.max_documents)
+        depth = search_depth(self._service, self._searched)
         size = round(self._searched.mean_characters) // CHARACTERS
         tokens = depth * engine.rule.ids(len(query) // CHARACTERS, size)
         with self._service.batcher.admit(engine, tokens):

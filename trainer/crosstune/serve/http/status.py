@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from crosstune.serve.http import wire
-from crosstune.serve.http.search import PATH
+from crosstune.serve.http.search import PATH, search_depth
 from crosstune.serve.http.service import Service
 
 
@@ -122,7 +122,7 @@ def _search_info(service: Service) -> SearchInfo | None:
         collection=found.name,
         passages=found.passages,
         first_stage=found.first_stage,
-        depth=min(found.depth, service.options.max_documents),
+        depth=search_depth(service, found),
         note=found.note,
         examples=[Example(query=query, split=split) for query, split in found.examples],
     )
