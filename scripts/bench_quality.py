@@ -7,8 +7,8 @@ COLLECTIONS_FOLDER holds one BEIR folder a collection. The `domain` recipe runs 
 sentence-transformers' `CrossEncoderTrainer` with a fresh head by its documented recipe for mined negatives:
 binary cross-entropy with `pos_weight` (negatives a positive), learning rate 2e-5, warm-up .1, batch 16, as
 many epochs; bf16 and the most tokens as crosstune has them; its last weights rank the same candidates.
-`--best` adds the best on dev, with the first seed, of that and of three losses at two rates with twice the
-epochs. nDCG@10 on test, by query the mean over the seeds; a paired randomisation test for each collection,
+`--best` adds the best, with the first seed, of that and of three losses at two rates with twice the epochs,
+chosen on the dev queries and candidates that crosstune's verdict is from. nDCG@10 on test, by query the mean over the seeds; a paired randomisation test for each collection,
 Holm over the collections. Work that is done is not done again. Several `--jobs` at once are for a GPU with
 cores to spare; their seconds say nothing.
 
@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean
@@ -64,14 +64,12 @@ def main() -> None:
         with ThreadPoolExecutor(options.jobs) as pool:
             list(pool.map(turn, *arguments))  # the list raises what a turn has raised
 
-    splits = ("dev", "test") if options.best else ("test",)
-
     def domain(path: Path, seed: int, run_dir: Path) -> None:
         run_domain(path, seed, run_dir, options.overrides)
 
-    def peers(variants: Mapping[str, Sequence[Variant]], seeds: Sequence[int]) -> None:
+    def peers(variants: Mapping[str, Iterable[Variant]], seeds: Sequence[int], split: str) -> None:
         turns = [
-            (options.folder / name, runs[name, seed], seed, variant, splits)
+            (options.folder / name, runs[name, seed], seed, variant, split)
             for seed in seeds
             for name in names
             for variant in variants[name]
@@ -79,12 +77,13 @@ def main() -> None:
         do(_peer, *zip(*turns, strict=True))
 
     do(domain, [options.folder / name for name, _ in runs], [seed for _, seed in runs], [*runs.values()])
-    peers(dict.fromkeys(names, (DOCUMENTED, *(GRID if options.best else ()))), seeds[:1])
     collections = {name: read_collection(options.folder / name) for name in names}
     systems: dict[str, dict[str, Variant]] = {name: {"documented": DOCUMENTED} for name in names}
-    for name in names if options.best else ():
-        systems[name]["best"] = _best(collections[name].qrels["dev"], runs[name, seeds[0]])
-    peers({name: list(systems[name].values()) for name in names}, seeds[1:])
+    if options.best:
+        peers(dict.fromkeys(names, (DOCUMENTED, *GRID)), seeds[:1], "dev")
+        for name in names:
+            systems[name]["best"] = _best(collections[name].qrels["dev"], runs[name, seeds[0]])
+    peers({name: dict.fromkeys(systems[name].values()) for name in names}, seeds, "test")
 
     rows = [
         _row(collections[name], [runs[name, seed] for seed in seeds], systems[name]) | {"collection": name}
@@ -103,19 +102,19 @@ def main() -> None:
         print(_table(rows, means, where))
 
 
-def _peer(path: Path, run_dir: Path, seed: int, variant: Variant, splits: Sequence[str]) -> None:
-    folder = peer_folder(run_dir, *variant)
-    if (folder / "train.json").is_file() and all((folder / f"{split}.trec").is_file() for split in splits):
+def _peer(path: Path, run_dir: Path, seed: int, variant: Variant, split: str) -> None:
+    if (peer_folder(run_dir, *variant) / f"{split}.trec").is_file():
         return
     worker = Path(__file__).with_name("peer_quality.py")
-    command = [sys.executable, str(worker), str(path), str(run_dir), str(seed), *variant, *splits]
+    command = [sys.executable, str(worker), str(path), str(run_dir), str(seed), *variant, split]
     if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
         sys.exit(f"{path.name}, seed {seed}, {variant}: failed; its message is above")
 
 
 def _best(dev: Qrels, run_dir: Path) -> Variant:
     def on_dev(variant: Variant) -> float:
-        return fmean(_values(dev, read_run(peer_folder(run_dir, *variant) / "dev.trec")).values())
+        run = read_run(peer_folder(run_dir, *variant) / "dev.trec")
+        return fmean(_values({query_id: dev[query_id] for query_id in run}, run).values())
 
     return max((DOCUMENTED, *GRID), key=on_dev)
 
