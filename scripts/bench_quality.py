@@ -8,9 +8,9 @@ sentence-transformers' `CrossEncoderTrainer` with a fresh head by its documented
 binary cross-entropy with `pos_weight` (negatives a positive), learning rate 2e-5, warm-up .1, batch 16, as
 many epochs; bf16 and the most tokens as crosstune has them; its last weights rank the same candidates.
 `--best` adds the best, with the first seed, of that and of three losses at two rates with twice the epochs,
-chosen on the dev queries and candidates that crosstune's verdict is from. nDCG@10 on test, by query the mean over the seeds; a paired randomisation test for each collection,
-Holm over the collections. Work that is done is not done again. Several `--jobs` at once are for a GPU with
-cores to spare; their seconds say nothing.
+chosen on the dev queries and candidates that crosstune's verdict is from. nDCG@10 on test, by query the mean
+over the seeds; a paired randomisation test for each collection, Holm over the collections. Work that is done
+is not done again. Several `--jobs` at once are for a GPU with cores to spare; their seconds say nothing.
 
     pip install 'crosstune[train]' sentence-transformers
 """

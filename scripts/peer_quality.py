@@ -36,7 +36,9 @@ def main() -> None:
     if not (folder / "train.json").is_file():
         _train(Path(run_dir), folder, int(seed), loss, float(rate), float(times))
     candidates = Path(run_dir) / ("train/dev.tuned.trec" if split == "dev" else f"retrieve/{split}.trec")
-    write_run(folder / f"{split}.trec", _ranked(read_collection(Path(path)), read_run(candidates), folder), "st")
+    write_run(
+        folder / f"{split}.trec", _ranked(read_collection(Path(path)), read_run(candidates), folder), "st"
+    )
 
 
 def _train(run_dir: Path, folder: Path, seed: int, loss: str, rate: float, times: float) -> None:
