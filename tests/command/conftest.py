@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import sys
@@ -69,6 +70,13 @@ def tiny_run(root: Path) -> Path:
     )
     assert done.code == 0, done.err
     return root / "run"
+
+
+def pack(folder: Path) -> None:
+    """Every file in it through gzip."""
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
 
 
 def write_recipe(folder: Path, collection: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import signal
 import subprocess
@@ -11,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Crosstune, write_collection
+from conftest import Crosstune, pack, write_collection
 
 from crosstune.data import read_groups, read_ledger
 
@@ -168,10 +167,7 @@ def test_a_collection_that_gives_no_group_is_audited_all_the_same(
 def test_a_compressed_collection_is_audited(tmp_path: Path, crosstune: Crosstune) -> None:
     folder = write_collection(tmp_path / "packed")
     plain = crosstune("inspect", folder, "--json")
-    for name in ("corpus.jsonl", "queries.jsonl", "qrels/train.tsv"):
-        with (folder / name).open("rb") as handle, gzip.open(folder / f"{name}.gz", "wb") as packed:
-            packed.write(handle.read())
-        (folder / name).unlink()
+    pack(folder)
     done = crosstune("inspect", folder, "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out) == json.loads(plain.out)

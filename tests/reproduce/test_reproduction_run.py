@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,19 @@ def test_all_stages_run_are_skipped_again_and_agree_with_the_run_file(recipe: Pa
     assert (report.returncode, report.stdout) == (2, "")
     assert "it is of a published procedure, which has no report" in report.stderr
     _is_read_as_a_run(tmp_path, total / len(relevant))
+
+
+def test_the_gate_of_a_format_ranks_whole_lists(recipe: Path, tmp_path: Path) -> None:
+    """Of a file that holds its rows in no order, as MS MARCO's do."""
+    path = tmp_path / "msmarco/top1000.dev.tsv"
+    rows = path.read_text().splitlines(keepends=True)
+    random.Random(5).shuffle(rows)
+    path.write_text("".join(rows))
+    queries = {row.split("\t")[0] for row in rows}
+    words = ("export.formats=[onnx, onnx-int8]", "export.int8_tau=-1", "export.int8_ndcg=1")
+    done = crosstune("run", recipe, "run_dir=out", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"; {len(queries)} queries, {len(rows)} pairs)" in done.stderr
 
 
 def _is_read_as_a_run(folder: Path, mrr: float) -> None:

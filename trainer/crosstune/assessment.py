@@ -12,6 +12,7 @@ from crosstune.evaluate.assess import DEPTHS, FIRST_STAGE, MEASURES, Question, a
 from crosstune.evaluate.breakdown import Part, by_field, by_length, by_positives, read_query_rows
 from crosstune.evaluate.folder import check_writable, write_evaluation
 from crosstune.evaluate.measures import check_measures, in_order
+from crosstune.files import find_file
 from crosstune.progress import say
 from crosstune.records import Qrels
 from crosstune.rerankers.rerank import with_rest
@@ -80,7 +81,7 @@ def chosen_measures(names: Sequence[str], grade: int | None) -> list[str]:
 
 
 def _parts(request: Request, source: Source, qrels: Qrels) -> dict[str, list[Part]]:
-    path = request.queries or (source.collection / "queries.jsonl" if source.collection else None)
+    path = request.queries or (find_file(source.collection / "queries.jsonl") if source.collection else None)
     if path is None:
         if request.by:
             raise InputError(f"--by {request.by[0]}: give the file that holds the field with --queries FILE")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,10 +179,9 @@ class ReproductionPipeline:
             return None
         lists: dict[str, list[Candidate]] = {}
         dev = data.lists()[0]
-        for query_id, rows in groupby(dev.candidates(), key=lambda row: row.query_id):
-            lists[query_id] = list(rows)
-            if len(lists) == settings.parity_queries:
-                break
+        for row in dev.candidates():  # of top1000 files in no order, so all are read
+            if row.query_id in lists or len(lists) < settings.parity_queries:
+                lists.setdefault(row.query_id, []).append(row)
         return Sample(
             {q: rows[0].query for q, rows in lists.items()},
             {row.doc_id: row.passage for rows in lists.values() for row in rows},

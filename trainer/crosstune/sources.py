@@ -12,7 +12,7 @@ from crosstune.errors import InputError
 from crosstune.evaluate.assess import CEILING, FIRST_STAGE
 from crosstune.evaluate.folder import EvaluationFolder
 from crosstune.evaluate.ids import check_shared
-from crosstune.files import read_json
+from crosstune.files import find_file, read_json
 from crosstune.label_sources import warn_generated
 from crosstune.recipe import MsMarcoRecipe, is_procedure, load_recipe
 from crosstune.records import Qrels, Run
@@ -117,7 +117,7 @@ def _run_folder(folder: RunFolder, first_stage: Path | None) -> Source:
         systems[recommended],
         systems,
         split=SPLIT,
-        qrels=collection / "qrels" / f"{SPLIT}.tsv",
+        qrels=find_file(collection / "qrels" / f"{SPLIT}.tsv"),
         only=evaluated,
         collection=collection,
         metrics=metrics,

@@ -11,6 +11,7 @@ from crosstune.errors import InputError
 from crosstune.evaluate.assess import notes
 from crosstune.evaluate.breakdown import read_query_rows
 from crosstune.evaluate.measures import cutoff, in_order
+from crosstune.files import find_file
 from crosstune.records import Qrels, Run
 from crosstune.sources import Source, open_qrels, open_source
 from crosstune.trec import read_qrels
@@ -157,5 +158,5 @@ def _check_depths(runs: Mapping[str, Run], measures: Sequence[str]) -> None:
 
 
 def _texts(sources: Sequence[Source], queries: Path | None) -> dict[str, str]:
-    path = queries or next((s.collection / "queries.jsonl" for s in sources if s.collection), None)
+    path = queries or next((find_file(s.collection / "queries.jsonl") for s in sources if s.collection), None)
     return {query_id: str(row["text"]) for query_id, row in read_query_rows(path).items()} if path else {}
