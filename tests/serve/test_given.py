@@ -55,6 +55,34 @@ def test_sets_arrays_and_scores_that_are_gone_through_once(reranker: Reranker) -
     assert (reranker.rank(QUERY, []), reranker.score([])) == ([], [])
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_scores_of_any_precision(reranker: Reranker, kind: Any) -> None:
+    assert len(reranker.rank(QUERY, TEXTS, first_stage_scores=np.array([3, 2, 1], dtype=kind))) == len(TEXTS)
+    for value in (np.inf, -np.inf, np.nan):
+        scores = np.array([3, value, 1], dtype=kind)
+        with pytest.raises(InputError, match=r"first_stage_scores: entry 1 is .*; a finite number"):
+            reranker.rank(QUERY, TEXTS, first_stage_scores=scores)
+    with pytest.raises(InputError, match=r"entry 0 .* a finite number"):
+        reranker.rank(QUERY, TEXTS, first_stage_scores=[10**400, 2, 1])
+
+
+def test_a_text_is_cut_where_it_is_not_read_to_its_end(reranker: Reranker) -> None:
+    """The rule's 48 tokens are read from 64 characters each at most."""
+    blanks = " " * (48 * 64)
+    hits = reranker.rank(QUERY, ["open", f"{blanks}open", blanks * 2])
+    assert {hit.index: hit.cut for hit in hits} == {0: False, 1: True, 2: False}
+    assert reranker.score([(f"{blanks}open", "open")])[0].cut
+
+
+def test_many_pairs_are_read_in_parts(reranker: Reranker, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [(QUERY, " ".join(TEXTS[: 1 + number % 3])) for number in range(50)]
+    expected = [score.logit for score in reranker.score(pairs)]
+    monkeypatch.setattr("crosstune.serve.scorer.PAIRS_AT_ONCE", 7)
+    monkeypatch.setattr("crosstune.serve.pairs.ENCODED_CHARACTERS", 100)
+    assert [score.logit for score in reranker.score(pairs)] == pytest.approx(expected, abs=1e-5)
+
+
 def _many(count: int) -> Iterator[str]:
     """Fails when it is read beyond the first that is too many."""
     yield from itertools.repeat("a", count)

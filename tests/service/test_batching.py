@@ -92,12 +92,16 @@ def test_a_client_that_goes_frees_its_place(served: Served) -> None:
 
 
 def test_no_answer_in_time_is_503() -> None:
-    body = {"query": "open", "texts": ["open the file " * 30] * 1000}
-    with serving(tiny_export(), "--timeout-seconds", 0.1, "--batch-tokens", 64) as served:
-        reply = served.post("/tei/rerank", body)
-        assert reply.status == 503
-        assert reply.json["error_type"] == "Unhealthy"
-        assert int(reply.headers["retry-after"]) >= 1
+    body = {"query": "open", "texts": ["close"] * 1000}  # few tokens, in a thousand batches
+    limits = ("--timeout-seconds", 0.5, "--queue-seconds", 1000, "--batch-tokens", 1)
+    with serving(tiny_export(), *limits) as served:
+        with ThreadPoolExecutor(12) as pool:
+            replies = list(pool.map(lambda _: served.post("/tei/rerank", body), range(12)))
+        late = [reply for reply in replies if reply.status != 200]
+        assert {reply.status for reply in late} == {503}
+        for reply in late:
+            assert reply.json["error_type"] == "Unhealthy"
+            assert int(reply.headers["retry-after"]) >= 1
         small = {"query": "a", "texts": ["b"]}
         statuses = (served.post("/tei/rerank", small).status for _ in range(100))
         assert 200 in statuses, "its place is free again"
@@ -162,6 +166,22 @@ def test_a_small_request_does_not_wait_for_the_large_one_before_it(engine: Engin
         return ended
 
     assert asyncio.run(run()) == [1, 2, 0]
+
+
+def test_what_cannot_end_in_time_is_refused_at_once(engine: Engine) -> None:
+    """With nothing beside it: accepted, it would keep others out, fail, and be tried again."""
+
+    async def run() -> tuple[object, list[list[str]]]:
+        recording, recorder = _recording(replace(engine, rate=1000.0))
+        batcher = Batcher(Options(timeout_seconds=2), Metrics())
+        (found,), _ = await _all_at_once(batcher, recording, [["a"] * 300], 10)
+        return found, recorder.batches
+
+    refusal, batches = asyncio.run(run())
+    assert isinstance(refusal, Refusal)
+    assert (refusal.kind, refusal.retry_after, batches) == ("too_many", None, [])
+    assert "300 documents of this length are about 3.0 s of work here" in refusal.message
+    assert "send about 100 a request" in refusal.message
 
 
 def test_a_request_that_breaks_the_engine_breaks_no_other(engine: Engine) -> None:

@@ -102,12 +102,24 @@ def test_a_refusal_names_fields_and_no_types_of_ours(
     assert not re.search(r"function|_whole|\bstr\b|Text|list\[|\[\w", said), said
 
 
+@pytest.mark.parametrize("path", ["/cohere/v2/rerank", "/jina/v1/rerank", "/vllm/rerank", "/infinity/rerank"])
+def test_a_list_is_read_up_to_its_first_fault(served: Served, path: str) -> None:
+    """A message for each of a million wrong documents would be gigabytes, and a minute without an answer."""
+    reply = served.post(path, GOOD | {"documents": ["a", 1, 2, 3, 4, 5, 6, 7, 8, 9]})
+    _refused(reply, 400, 422)
+    said = json.dumps(reply.json)
+    assert "documents.1" in said
+    assert not re.search(r"documents\.[2-9]|more", said), said
+
+
 @pytest.mark.parametrize("top", [-1, 10**30, "3", 1.5, True, [1], float("nan")])
 @pytest.mark.parametrize(
     ("path", "field"),
     [("/cohere/v2/rerank", "top_n"), ("/voyage/v1/rerank", "top_k"), ("/vllm/rerank", "top_n")],
 )
 def test_a_top_n_that_is_none(served: Served, path: str, field: str, top: object) -> None:
+    if path.startswith("/vllm") and top == -1:
+        return  # as many as there are, as vLLM has it
     _refused(served.post(path, GOOD | {field: top}), 400, 422)
 
 
@@ -229,6 +241,22 @@ def test_a_body_that_comes_slowly_is_cut_off(served: Served) -> None:
         answer = _all(connection)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error_type"] == "Validation"
+
+
+@pytest.mark.parametrize("path", ["/health", "/tei/rerank"])
+def test_a_body_that_nobody_reads_and_that_never_ends_is_cut_off(served: Served, path: str) -> None:
+    """Answered before it is there: a GET's, and that of a request that its head already refuses."""
+    method = "GET" if path == "/health" else "POST"
+    with socket.create_connection(served.address, timeout=30) as connection:
+        connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{{".encode())
+        assert _all(connection)
+        assert connection.recv(1) == b"", "closed by the other side"
+
+
+def test_head_is_get_without_a_body(served: Served) -> None:
+    for path in ("/", "/health", "/ready", "/info", "/tei/health"):
+        assert (served.call("HEAD", path).status, served.call("HEAD", path).body) == (200, b"")
+    assert served.call("HEAD", "/tei/rerank").status == 405
 
 
 def test_a_head_of_many_bytes(served: Served) -> None:

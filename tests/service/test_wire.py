@@ -69,6 +69,14 @@ def test_cohere_cuts_documents_to_what_was_asked_for(served: Served) -> None:
     assert "2 documents were shortened" in answer["meta"]["warnings"][0]
 
 
+def test_cohere_takes_null_for_a_field_that_was_left_out(served: Served) -> None:
+    """LangChain's `CohereRerank` sends it."""
+    nulls = dict.fromkeys(("top_n", "max_tokens_per_doc", "priority"))
+    plain, answer = (served.post(PATHS["cohere"], _request("cohere", **more)) for more in ({}, nulls))
+    assert answer.status == 200, answer.body
+    assert answer.json["results"] == plain.json["results"]
+
+
 def test_jina(served: Served, ranked: list[RankedDocument]) -> None:
     documents = [text if n % 2 else {"text": text} for n, text in enumerate(DOCUMENTS)]
     answer = served.post("/jina/v1/rerank", _request("jina", documents=documents)).json
@@ -78,7 +86,7 @@ def test_jina(served: Served, ranked: list[RankedDocument]) -> None:
     assert [row["index"] for row in answer["results"]] == [hit.index for hit in ranked]
     assert [row["document"] for row in answer["results"]] == [documents[hit.index] for hit in ranked]
     bare = served.post("/jina/v1/rerank", _request("jina", return_documents=False, top_n=2)).json
-    assert [row["document"] for row in bare["results"]] == [None, None]
+    assert [set(row) for row in bare["results"]] == [{"index", "relevance_score"}] * 2
 
 
 def test_voyage(served: Served, ranked: list[RankedDocument]) -> None:
@@ -142,6 +150,40 @@ def test_vllm_score_refuses_lists_that_do_not_match(served: Served) -> None:
         assert refused.json["error"]["type"] == "BadRequestError"
 
 
+@pytest.mark.parametrize("name", ["use_activation", "activation", "softmax"])
+def test_vllm_gives_logits_where_they_are_asked_for(
+    served: Served, ranked: list[RankedDocument], name: str
+) -> None:
+    rows = served.post("/vllm/rerank", _request("vllm", **{name: False})).json["results"]
+    _close([row["relevance_score"] for row in rows], [hit.logit for hit in ranked])
+    pair = {"text_1": QUERY, "text_2": DOCUMENTS[ranked[0].index], name: False}
+    _close([served.post("/vllm/score", pair).json["data"][0]["score"]], [ranked[0].logit])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data_1": QUERY, "data_2": DOCUMENTS},
+        {"queries": QUERY, "items": DOCUMENTS},
+        {"queries": [QUERY], "documents": DOCUMENTS},
+    ],
+)
+def test_vllms_other_names_of_a_score(served: Served, body: dict[str, Any]) -> None:
+    found = served.post("/vllm/score", body)
+    assert found.status == 200, found.body
+    expected = served.post("/vllm/score", {"text_1": QUERY, "text_2": DOCUMENTS}).json["data"]
+    assert found.json["data"] == expected
+
+
+def test_vllm_takes_one_document_and_any_top_n_for_all(served: Served) -> None:
+    rows = served.post("/vllm/rerank", _request("vllm", documents=DOCUMENTS[0])).json["results"]
+    assert [row["document"]["text"] for row in rows] == [DOCUMENTS[0]]
+    for top in (0, -1):
+        rows = served.post("/vllm/rerank", _request("vllm", top_n=top)).json["results"]
+        assert len(rows) == len(DOCUMENTS)
+    assert served.post("/vllm/rerank", _request("vllm", truncation_side="left")).status == 400
+
+
 def test_vllm_truncates_the_pair_to_the_tokens_asked_for(served: Served) -> None:
     whole = served.post("/vllm/rerank", _request("vllm")).json["usage"]["total_tokens"]
     cut = served.post("/vllm/rerank", _request("vllm", truncate_prompt_tokens=10)).json["usage"][
@@ -165,6 +207,15 @@ def test_a_text_that_would_be_cut_is_refused_where_the_request_says_so(
     refused = served.post(PATHS[style], _request(style, **long, **{field: False}))
     assert refused.status == {"jina": 422, "voyage": 400, "tei": 422}[style]
     assert "document 1" in refused.body.decode()
+
+
+def test_what_lies_beyond_the_characters_that_are_read_is_cut(served: Served) -> None:
+    """Blanks are no text: the pair itself would be short enough."""
+    far = " " * (48 * 64) + "open the file"
+    refused = served.post(PATHS["jina"], _request("jina", documents=["short", far], truncation=False))
+    assert (refused.status, "document 1" in refused.body.decode()) == (422, True)
+    blank = served.post(PATHS["jina"], _request("jina", documents=[" " * 4000], truncation=False))
+    assert blank.status == 200
 
 
 def _message(style: str, body: dict[str, Any]) -> str:

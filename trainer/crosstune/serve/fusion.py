@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -61,4 +60,7 @@ def is_finite_number(value: object) -> bool:
     """Whether a value is a number that fp64 can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         return False
-    return bool(abs(value) <= sys.float_info.max)
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:  # an int that fp64 cannot hold
+        return False

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -28,6 +28,8 @@ Ids = NDArray[np.int64]
 CHARACTERS_A_TOKEN = 64
 """A text is cut to the tokens that can be read times this many characters before it is tokenised, so that a
 huge one costs no more than a long one. Text whose tokens are longer on average is not text."""
+ENCODED_CHARACTERS = 2_000_000
+"""Tokenised at once: what the tokenizer says of a text takes twenty times its memory."""
 SPECIAL = 3
 """Ids of BERT's pairs that are no text's; RoBERTa has one more."""
 
@@ -202,10 +204,31 @@ class PairEncoder:
         return EncodedPair(ids, types, *cut, further, _span(passage, window))
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
-        """Encodes `(query, passage)` pairs; a text that occurs often is tokenised once."""
+        """Encodes `(query, passage)` pairs. What a text has beyond `rule.characters` is not read, and counts
+        as a wordpiece that was cut where it is more than blanks."""
+        return [pair for part in self._parts(pairs) for pair in self._encode(part)]
+
+    def _parts(self, pairs: Sequence[tuple[str, str]]) -> Iterator[Sequence[tuple[str, str]]]:
+        """The pairs in turn, up to about `ENCODED_CHARACTERS` of them at once."""
+        start, size = 0, 0
+        for end, pair in enumerate(pairs, start=1):
+            size += sum(min(len(text), self.rule.characters) for text in pair)
+            if size >= ENCODED_CHARACTERS or end == len(pairs):
+                yield pairs[start:end]
+                start, size = end, 0
+
+    def _encode(self, pairs: Sequence[tuple[str, str]]) -> Iterator[EncodedPair]:
+        """A text that occurs often is tokenised once."""
+        longest = self.rule.characters
         texts = list(dict.fromkeys(text for pair in pairs for text in pair))
-        encoded = dict(zip(texts, self.words(texts), strict=True))
-        return [self.join(encoded[query], encoded[passage]) for query, passage in pairs]
+        encoded = dict(zip(texts, self.words([text[:longest] for text in texts]), strict=True))
+        unread = {text for text in texts if len(text) > longest and not text[longest:].isspace()}
+        for query, passage in pairs:
+            pair = self.join(encoded[query], encoded[passage])
+            if query in unread or passage in unread:
+                cut = pair.cut_query + (query in unread), pair.cut_passage + (passage in unread)
+                pair = replace(pair, cut_query=cut[0], cut_passage=cut[1])
+            yield pair
 
 
 def _shortened(encoding: Encoding, length: int) -> Encoding:

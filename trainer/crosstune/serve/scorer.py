@@ -18,6 +18,8 @@ from crosstune.serve.pairs import EncodedPair, PairEncoder
 from crosstune.serve.ranked import RankedDocument, Score, best_first
 from crosstune.serve.windows import Best, best_windows
 
+PAIRS_AT_ONCE = 8192
+"""Held as ids: enough for batches without padding, and some ten megabytes."""
 WHAT: dict[Kind, str] = {"logit": "logit", "fused": "fused score"}
 
 
@@ -33,15 +35,18 @@ class Scorer:
         self.forward = open_forward(self.manifest, self.backend, path, threads)
 
     def scores(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
-        encoded = self._encode(pairs)
-        return self._scores(encoded, self._best(encoded))
+        return [
+            score
+            for start in range(0, len(pairs), PAIRS_AT_ONCE)
+            for score in self._scored(self._encoder.encode(pairs[start : start + PAIRS_AT_ONCE]))
+        ]
 
     def scores_until(self, deadline: float, query: str, texts: Sequence[str]) -> list[Score]:
         """Of as many texts, from the first on, as `score_until` reaches."""
         encoded, best = score_until(
             deadline,
             texts,
-            lambda part: self._encode([(query, text) for text in part]),
+            lambda part: self._encoder.encode([(query, text) for text in part]),
             self._best,
             self.forward.threads,
             BATCH_TOKENS,
@@ -106,9 +111,8 @@ class Scorer:
             for one, pair, probability in zip(best, encoded, probabilities, strict=True)
         ]
 
-    def _encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
-        longest = self.manifest.rule.characters
-        return self._encoder.encode([(query[:longest], text[:longest]) for query, text in pairs])
+    def _scored(self, encoded: Sequence[EncodedPair]) -> list[Score]:
+        return self._scores(encoded, self._best(encoded))
 
     def _best(self, encoded: Sequence[EncodedPair]) -> list[Best]:
         """The logit of each pair, and which of its windows has it."""

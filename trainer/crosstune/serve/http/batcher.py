@@ -144,6 +144,17 @@ class Batcher:
                 retry_after=max(1, math.ceil(queued / 2)),
             )
 
+    def _check_alone(self, seconds: float, documents: int) -> None:
+        """Raises `Refusal` for work that could not end in time with nothing beside it: it would keep others
+        out and fail all the same, as often as its client tries."""
+        most = self._options.timeout_seconds
+        if seconds > most:
+            raise Refusal(
+                "too_many",
+                f"{documents} documents of this length are about {seconds:.1f} s of work here, and an answer "
+                f"has {most:g} s; send about {max(1, int(documents * most / seconds / 2))} a request",
+            )
+
     @contextmanager
     def admit(self, engine: Engine, tokens: int) -> Iterator[Ticket]:
         """A place in the queue for a request of about that many tokens, held while the block runs."""
@@ -161,11 +172,13 @@ class Batcher:
     async def score(
         self, ticket: Ticket, engine: Engine, pairs: Sequence[Pair], lengths: Sequence[int], priority: int = 0
     ) -> Scored:
-        """Scores in the order of `pairs`; lower `priority` goes first. Cancelling it frees its place."""
+        """Scores in the order of `pairs`; lower `priority` goes first. Cancelling it frees its place. Raises
+        `Refusal`."""
         order = sorted(range(len(pairs)), key=lambda index: -lengths[index])
         future: asyncio.Future[list[Score]] = asyncio.get_running_loop().create_future()
         job = Job(ticket, engine, pairs, lengths, order, future)
         ticket.seconds = sum(lengths) / self.rate(engine)
+        self._check_alone(ticket.seconds, len(pairs))
         job.due = ticket.admitted + min(PATIENCE * ticket.seconds, self._options.queue_seconds)
         self._push(priority, job)
         self._work.set()

@@ -176,7 +176,9 @@ class Gate:
             await asyncio.gather(work, watch, return_exceptions=True)
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+        """HEAD is answered as GET is (RFC 9110, 9.3.2); the server below leaves the body out."""
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        await self._app({**scope, "method": method}, receive, send)
 
     def _record(self, exchange: Exchange) -> None:
         seconds = time.perf_counter() - exchange.started

@@ -14,7 +14,7 @@ from crosstune.errors import InputError
 from crosstune.files import read_json, sha256_file
 from crosstune.serve.limits import check_parity
 from crosstune.serve.manifest import read_manifest
-from crosstune.serve.pairs import EncodedPair, LengthRule, PairEncoder
+from crosstune.serve.pairs import LengthRule, PairEncoder
 from crosstune.serve.ranked import Score
 from crosstune.serve.reranker import Reranker
 from crosstune.serve.seal import MANIFEST
@@ -49,11 +49,6 @@ class Engine:
     signature: Signature
     recipe: Mapping[str, Any] = field(repr=False)
     facts: dict[str, Any] = field(repr=False)
-
-    def encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
-        """As the reranker encodes them: a huge text is cut before it is tokenised."""
-        longest = self.rule.characters
-        return self.encoder.encode([(query[:longest], text[:longest]) for query, text in pairs])
 
 
 def named_exports(words: Sequence[str]) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 by h11, with a time limit for the head of a request: uvicorn has none of its own."""
+"""HTTP/1.1 by h11, with time limits for what a client sends: uvicorn has none of its own."""
 
 from __future__ import annotations
 
@@ -11,38 +11,55 @@ HEAD_BYTES = 32 * 1024
 
 
 def guarded_protocol(seconds: float) -> type[H11Protocol]:
-    """A protocol that closes a connection whose request head is not complete after so many seconds, from
-    the connection's start or from the first byte after the request before it."""
+    """A protocol that closes a connection on which a client is slow: whose request head is not complete
+    after so many seconds, from the connection's start or from the first byte after the request before it, or
+    which does not end a body that nobody reads, from the end of the answer to it."""
 
     class GuardedProtocol(H11Protocol):
-        _head_timer: asyncio.TimerHandle | None = None
+        _watched: type[object] | None = None
+        _timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self._watch_head()
+            self._watch()
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            self._watch_head()
+            self._watch()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if self._awaited() is h11.SEND_BODY:
+                self._watch()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._forget_head()
+            self._forget()
             super().connection_lost(exc)
 
-        def _watch_head(self) -> None:
-            if self.conn.their_state is not h11.IDLE:
-                self._forget_head()
-            elif self._head_timer is None:
-                self._head_timer = self.loop.call_later(seconds, self._close_slow)
+        def _awaited(self) -> type[object] | None:
+            """What the client owes: a head, the rest of a body whose request was answered, or nothing that
+            is watched here."""
+            state: type[object] = self.conn.their_state
+            answered = state is h11.SEND_BODY and self.cycle is not None and self.cycle.response_complete
+            return state if answered or state is h11.IDLE else None
 
-        def _forget_head(self) -> None:
-            if self._head_timer is not None:
-                self._head_timer.cancel()
-                self._head_timer = None
+        def _watch(self) -> None:
+            awaited = self._awaited()
+            if awaited is not self._watched:
+                self._forget()
+                self._watched = awaited
+                if awaited is not None:
+                    self._timer = self.loop.call_later(seconds, self._close_slow)
+
+        def _forget(self) -> None:
+            self._watched = None
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
         def _close_slow(self) -> None:
-            self._head_timer = None
-            if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            self._timer = None
+            if self._awaited() is self._watched and not self.transport.is_closing():
                 self.transport.close()
 
     return GuardedProtocol

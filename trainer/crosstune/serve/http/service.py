@@ -211,7 +211,7 @@ def _estimate(engine: Engine, pairs: Sequence[Pair]) -> int:
 
 def _prepare(engine: Engine, pairs: Sequence[Pair], lengths: Lengths) -> Prepared:
     shortened = _shorten(engine, pairs, lengths)
-    encoded = engine.encode(shortened)
+    encoded = engine.encoder.encode(shortened)
     cut = [
         pair.cut_query > 0 or pair.cut_passage > 0 or before is not after
         for pair, (_, before), (_, after) in zip(encoded, pairs, shortened, strict=True)

@@ -11,24 +11,27 @@ from pydantic import ConfigDict, Field
 from crosstune.serve.http.exchange import CURRENT
 from crosstune.serve.http.refusal import Kind, Refusal
 from crosstune.serve.http.service import Lengths
-from crosstune.serve.http.wire.style import Body, Count, Handler, Place, Reply, Style, Words
+from crosstune.serve.http.wire.style import Body, Count, Handler, Place, Reply, Style, Texts, Words
 
 if TYPE_CHECKING:
     from crosstune.serve.http.service import Service
 
 DOCUMENTS_A_SEARCH = 100
 """Cohere counts a query with up to so many documents as one search unit."""
+DOCUMENT_TOKENS = 4096
 
 
 class Request(Body):
+    """A `null` is as good as a field left out: LangChain sends one."""
+
     model_config = ConfigDict(extra="allow")
 
     model: str
     query: Words
-    documents: list[Words]
+    documents: Texts
     top_n: Annotated[Count, Field(ge=1)] | None = None
-    max_tokens_per_doc: Annotated[Count, Field(ge=1)] = 4096
-    priority: Annotated[int, Field(ge=0, le=999, description="lower goes first")] = 0
+    max_tokens_per_doc: Annotated[Count, Field(ge=1)] | None = DOCUMENT_TOKENS
+    priority: Annotated[int, Field(ge=0, le=999, description="lower goes first")] | None = 0
 
 
 class Result(Reply):
@@ -76,8 +79,8 @@ def handlers(service: Service) -> Mapping[str, Handler]:
             body.documents,
             model=body.model,
             top=body.top_n,
-            lengths=Lengths(document_tokens=body.max_tokens_per_doc),
-            priority=body.priority,
+            lengths=Lengths(document_tokens=body.max_tokens_per_doc or DOCUMENT_TOKENS),
+            priority=body.priority or 0,
         )
         meta = Meta(
             api_version=Version(version="2"),

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from crosstune.serve.http.exchange import CURRENT
 from crosstune.serve.http.refusal import Kind
-from crosstune.serve.http.wire.style import Body, Count, Handler, Place, Reply, Style, Words
+from crosstune.serve.http.wire.style import Body, Count, Handler, Place, Reply, Style, Texts, Words
 
 if TYPE_CHECKING:
     from crosstune.serve.http.service import Service
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 class Request(Body):
     query: Words
-    documents: list[Words]
+    documents: Texts
     return_documents: bool = False
     raw_scores: bool = False
     model: str | None = None

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from crosstune.serve.http.refusal import Kind
 from crosstune.serve.http.service import Lengths
-from crosstune.serve.http.wire.style import Body, Count, Handler, Place, Reply, Style, Words
+from crosstune.serve.http.wire.style import Body, Count, Handler, Many, Place, Reply, Style, Words
 
 if TYPE_CHECKING:
     from crosstune.serve.http.service import Service
@@ -22,7 +22,7 @@ class Text(Body):
 class Request(Body):
     model: str
     query: Words | Text
-    documents: list[Words | Text]
+    documents: Annotated[list[Words | Text], Many]
     top_n: Annotated[Count, Field(ge=1)] | None = None
     return_documents: bool | None = True
     truncation: bool | None = Field(True, description="false: a document that is too long is an error")
@@ -35,7 +35,10 @@ class Document(Reply):
 class Result(Reply):
     index: Place
     relevance_score: Annotated[float, Field(ge=0, le=1)]
-    document: str | Document | None = Field(None, description="in the form in which it was sent")
+
+
+class ResultWithDocument(Result):
+    document: str | Document = Field(description="in the form in which it was sent")
 
 
 class Usage(Reply):
@@ -47,7 +50,7 @@ class Response(Reply):
     model: str
     object: Literal["list"] = "list"
     usage: Usage
-    results: list[Result]
+    results: list[ResultWithDocument | Result]
 
 
 class Detail(Reply):
@@ -69,14 +72,15 @@ def handlers(service: Service) -> Mapping[str, Handler]:
             top=body.top_n,
             lengths=Lengths(refuse=body.truncation is False),
         )
-        results = [
-            Result(
-                index=hit.index,
-                relevance_score=hit.score,
-                document=None if body.return_documents is False else _document(body.documents[hit.index]),
-            )
-            for hit in answer.hits
-        ]
+        results: list[ResultWithDocument | Result] = []
+        for hit in answer.hits:
+            if body.return_documents is False:
+                results.append(Result(index=hit.index, relevance_score=hit.score))
+            else:
+                document = _document(body.documents[hit.index])
+                results.append(
+                    ResultWithDocument(index=hit.index, relevance_score=hit.score, document=document)
+                )
         usage = Usage(total_tokens=answer.tokens, prompt_tokens=answer.tokens)
         return Response(model=answer.model, usage=usage, results=results)
 

@@ -41,6 +41,11 @@ def _whole(text: str) -> str:
 Words = Annotated[str, AfterValidator(_whole)]
 """A text of a client."""
 
+Many = Field(fail_fast=True)
+"""Of a list that may be long: it is read up to its first fault, since millions of faults are gigabytes."""
+
+Texts = Annotated[list[Words], Many]
+
 Count = Annotated[int, Field(le=2**31 - 1)]
 """A whole number that any client and JSON library holds."""
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from crosstune.serve.http.refusal import Kind
 from crosstune.serve.http.service import Lengths
-from crosstune.serve.http.wire.style import Body, Handler, Place, Reply, Style, Words
+from crosstune.serve.http.wire.style import Body, Handler, Place, Reply, Style, Texts, Words
 
 if TYPE_CHECKING:
     from crosstune.serve.http.service import Service
@@ -26,7 +26,7 @@ ERROR_TYPES: dict[Kind, str] = {
 
 class Request(Body):
     query: Words
-    texts: list[Words]
+    texts: Texts
     truncate: bool | None = Field(None, description="false: a text that is too long is an error")
     truncation_direction: Literal["right", "Right"] = Field("right", description="the model cuts only there")
     raw_scores: bool = False

@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from crosstune.serve.http.exchange import CURRENT
 from crosstune.serve.http.refusal import Kind, Refusal
-from crosstune.serve.http.service import Lengths
-from crosstune.serve.http.wire.style import Body, Count, Handler, Place, Reply, Style, Words
+from crosstune.serve.http.service import Hit, Lengths
+from crosstune.serve.http.wire.style import Body, Count, Handler, Place, Reply, Style, Texts, Words
 
 if TYPE_CHECKING:
     from crosstune.serve.http.service import Service
@@ -25,29 +25,40 @@ TYPES: dict[int, str] = {
     503: "ServiceUnavailableError",
 }
 Truncate = Annotated[Count, Field(ge=-1, description="-1: the model's own length")]
-Texts = Annotated[Words | list[Words], Field(description="one text, or a list")]
+OneOrMany = Annotated[Words | Texts, Field(description="one text, or a list")]
 
 
-class RerankRequest(Body):
-    query: Words
-    documents: list[Words]
-    top_n: Annotated[Count, Field(ge=0, description="0: all")] = 0
+class Common(Body):
+    """What `/rerank` and `/score` share. An alias is an older name of vLLM's, or another one of today."""
+
     model: str | None = None
     truncate_prompt_tokens: Truncate | None = None
-    max_tokens_per_doc: Annotated[Count, Field(ge=0, description="0: no limit")] = 0
+    truncation_side: Literal["right"] | None = Field(None, description="the model cuts only there")
+    use_activation: bool | None = Field(
+        None,
+        validation_alias=AliasChoices("use_activation", "activation", "softmax"),
+        description="false: logits",
+    )
     priority: Annotated[int, Field(ge=-(2**31), lt=2**31, description="lower goes first")] = 0
 
+    def number(self, hit: Hit) -> float:
+        return hit.logit if self.use_activation is False else hit.score
 
-class ScoreRequest(Body):
+
+class RerankRequest(Common):
+    query: Words
+    documents: OneOrMany
+    top_n: Annotated[Count, Field(description="0 or less: all")] = 0
+    max_tokens_per_doc: Annotated[Count, Field(ge=0, description="0: no limit")] = 0
+
+
+class ScoreRequest(Common):
     """`queries` with `documents`, or `text_1` with `text_2`: one to one, one to many, or pair by pair."""
 
-    queries: Texts | None = None
-    documents: Texts | None = None
-    text_1: Texts | None = None
-    text_2: Texts | None = None
-    model: str | None = None
-    truncate_prompt_tokens: Truncate | None = None
-    priority: Annotated[int, Field(ge=-(2**31), lt=2**31, description="lower goes first")] = 0
+    queries: OneOrMany | None = None
+    documents: OneOrMany | None = Field(None, validation_alias=AliasChoices("documents", "items"))
+    text_1: OneOrMany | None = Field(None, validation_alias=AliasChoices("text_1", "data_1"))
+    text_2: OneOrMany | None = Field(None, validation_alias=AliasChoices("text_2", "data_2"))
 
 
 class Usage(Reply):
@@ -100,17 +111,22 @@ class Error(Reply):
 
 def handlers(service: Service) -> Mapping[str, Handler]:
     async def rerank(body: RerankRequest) -> RerankResponse:
+        documents = _listed(body.documents)
         answer = await service.rank(
             body.query,
-            body.documents,
+            documents,
             model=body.model,
-            top=body.top_n or None,
+            top=body.top_n if body.top_n > 0 else None,
             lengths=_lengths(body.truncate_prompt_tokens, body.max_tokens_per_doc),
             priority=body.priority,
         )
         results = [
-            Result(index=h.index, document=Document(text=body.documents[h.index]), relevance_score=h.score)
-            for h in answer.hits
+            Result(
+                index=hit.index,
+                document=Document(text=documents[hit.index]),
+                relevance_score=body.number(hit),
+            )
+            for hit in answer.hits
         ]
         usage = Usage(prompt_tokens=answer.tokens, total_tokens=answer.tokens)
         identity = f"rerank-{CURRENT.get().request_id}"
@@ -127,7 +143,7 @@ def handlers(service: Service) -> Mapping[str, Handler]:
             id=f"score-{CURRENT.get().request_id}",
             created=int(time.time()),
             model=answer.model,
-            data=[ScoreData(index=hit.index, score=hit.score) for hit in answer.hits],
+            data=[ScoreData(index=hit.index, score=body.number(hit)) for hit in answer.hits],
             usage=Usage(prompt_tokens=answer.tokens, total_tokens=answer.tokens),
         )
 
@@ -154,8 +170,7 @@ def _pairs(body: ScoreRequest) -> list[tuple[str, str]]:
     )
     if queries is None or documents is None:
         raise Refusal("invalid", "queries with documents, or text_1 with text_2, were expected")
-    first = [queries] if isinstance(queries, str) else queries
-    second = [documents] if isinstance(documents, str) else documents
+    first, second = _listed(queries), _listed(documents)
     if len(first) == 1:
         first = first * len(second)
     if len(first) != len(second):
@@ -163,6 +178,10 @@ def _pairs(body: ScoreRequest) -> list[tuple[str, str]]:
             "invalid", f"{len(first)} queries and {len(second)} documents; one, or as many, were expected"
         )
     return list(zip(first, second, strict=True))
+
+
+def _listed(texts: str | list[str]) -> list[str]:
+    return [texts] if isinstance(texts, str) else texts
 
 
 def _reply(status: int, _kind: Kind, message: str) -> Reply:

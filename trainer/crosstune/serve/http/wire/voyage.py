@@ -9,7 +9,7 @@ from pydantic import Field
 
 from crosstune.serve.http.refusal import Kind
 from crosstune.serve.http.service import Lengths
-from crosstune.serve.http.wire.style import Body, Count, Handler, Place, Reply, Style, Words
+from crosstune.serve.http.wire.style import Body, Count, Handler, Place, Reply, Style, Texts, Words
 
 if TYPE_CHECKING:
     from crosstune.serve.http.service import Service
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 class Request(Body):
     query: Words
-    documents: list[Words]
+    documents: Texts
     model: str
     top_k: Annotated[Count, Field(ge=1)] | None = None
     return_documents: bool | None = False
