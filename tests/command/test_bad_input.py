@@ -17,6 +17,7 @@ from conftest import Crosstune
 from transformers import AutoModelForSequenceClassification
 
 import crosstune as crosstune_package
+from crosstune.records import SPLITS
 
 Damage = Callable[[Path], object]
 
@@ -34,9 +35,12 @@ def _cut(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
 
-def _no_positives(folder: Path) -> None:
-    path = folder / "qrels" / "train.tsv"
-    path.write_text(path.read_text().replace("\t1\n", "\t0\n"))
+def _irrelevant(split: str) -> Damage:
+    def damage(folder: Path) -> None:
+        path = folder / "qrels" / f"{split}.tsv"
+        path.write_text(path.read_text().replace("\t1\n", "\t0\n"))
+
+    return damage
 
 
 @pytest.mark.parametrize(
@@ -50,8 +54,8 @@ def _no_positives(folder: Path) -> None:
             "queries.jsonl:39: id 'q0' is already on line 1",
         ),
         (_append("qrels/train.tsv", "q0\td0\tyes\n"), "train.tsv:22: grade 'yes' is not an integer"),
-        (lambda folder: (folder / "qrels" / "train.tsv").unlink(), "no train positives"),
-        (_no_positives, "no positive of the train split"),
+        (lambda folder: (folder / "qrels" / "train.tsv").unlink(), "no train split"),
+        (_irrelevant("train"), "qrels/train.tsv of the collection holds no grade above 0"),
     ],
 )
 def test_a_damaged_collection(
@@ -63,12 +67,68 @@ def test_a_damaged_collection(
     assert message in done.err
 
 
-@pytest.mark.parametrize("split", ["dev", "test"])
-def test_a_missing_split_is_named(collection: Path, recipe: Path, crosstune: Crosstune, split: str) -> None:
-    (collection / "qrels" / f"{split}.tsv").unlink()
-    done = crosstune("run", recipe, "train.epochs=0.1", "train.evaluations=1")
+def _no_split(split: str) -> Damage:
+    return lambda folder: (folder / "qrels" / f"{split}.tsv").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words", "message"),
+    [
+        (_no_split("train"), [], "no train split (qrels/train.tsv)"),
+        (_no_split("dev"), [], "no dev split (qrels/dev.tsv); it chooses the checkpoint"),
+        (_no_split("dev"), [], "crosstune convert IN OUT draws one from train"),
+        (_no_split("test"), [], "no test split (qrels/test.tsv)"),
+        *((_irrelevant(s), [], f"qrels/{s}.tsv of the collection holds no grade above 0") for s in SPLITS),
+        (None, ["train.max_tokens=8000"], "positions, train.max_tokens is 8000; set train.max_tokens="),
+        (None, ["adapt.steps=1", "adapt.max_tokens=8000"], "positions, adapt.max_tokens is 8000; set"),
+        (None, ["curve=true", "mine.max_groups=5"], "curve: the run trains on 5 labelled queries"),
+    ],
+)
+def test_what_a_whole_run_would_end_without_is_said_at_its_beginning(
+    collection: Path,
+    recipe: Path,
+    crosstune: Crosstune,
+    tmp_path: Path,
+    damage: Damage | None,
+    words: list[str],
+    message: str,
+) -> None:
+    if damage is not None:
+        damage(collection)
+    done = crosstune("run", recipe, f"run_dir={tmp_path / 'run'}", *words)
+    assert done.code == 2, done.err
+    assert message in done.err
+    assert not (tmp_path / "run" / "retrieve").exists()
+
+
+def test_dev_queries_whose_candidates_are_all_irrelevant(
+    collection: Path, recipe: Path, crosstune: Crosstune
+) -> None:
+    rows = [line.split("\t") for line in (collection / "qrels/dev.tsv").read_text().splitlines()]
+    dev = {row[0] for row in rows}
+    queries = [json.loads(line) for line in (collection / "queries.jsonl").read_text().splitlines()]
+    changed = [row | {"text": "zzz yyy"} if row["_id"] in dev else row for row in queries]
+    (collection / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in changed))
+    done = crosstune("run", recipe)
     assert done.code == 2
-    assert f"no {split} split (qrels/{split}.tsv)" in done.err
+    assert "no dev query has a relevant passage among its candidates" in done.err
+
+
+def test_judgements_of_passages_that_are_not_there_are_left_out_everywhere(
+    collection: Path, recipe: Path, crosstune: Crosstune, tmp_path: Path
+) -> None:
+    known = (collection / "qrels/test.tsv").read_text().splitlines()[1].split("\t")[0]
+    _append("qrels/test.tsv", f"{known}\tnowhere\t1\n")(collection)
+    run = tmp_path / "run"
+    done = crosstune("run", recipe, f"run_dir={run}", "evaluate.measures=[nDCG@10,NumRet]", "--json")
+    assert done.code == 0, done.err
+    systems = json.loads(done.out)["splits"]["test"]
+    again = crosstune("evaluate", run, "-m", "nDCG@10", "-m", "NumRet", "--json")
+    assert again.code == 0, again.err
+    assert json.loads(again.out)["splits"]["test"] == {
+        name: pytest.approx({measure: values[measure] for measure in ("nDCG@10", "NumRet")})
+        for name, values in systems.items()
+    }
 
 
 def test_odd_but_usable_input_goes_through_and_is_counted(

@@ -337,6 +337,23 @@ def test_trec_topics_qrels_and_run(tmp_path: Path, crosstune: Crosstune, topics:
     )
 
 
+def test_whole_grades_of_a_float_column_are_grades(tmp_path: Path, crosstune: Crosstune) -> None:
+    """pandas writes 1 as 1.0 where the column has gaps elsewhere."""
+    rows = "".join(
+        f"q{n},query {n},p{m},text {m},{1.0 if n == m else 0.0}\n" for n in range(9) for m in range(9)
+    )
+    (tmp_path / "rows.csv").write_text(f"query_id,query,passage_id,passage,label\n{rows}")
+    done = crosstune("convert", tmp_path / "rows.csv", tmp_path / "out")
+    assert done.code == 0, done.err
+    judged = [
+        line for path in (tmp_path / "out/qrels").glob("*.tsv") for line in path.read_text().splitlines()
+    ]
+    assert {f"q{n}\tp{n}\t1" for n in range(9)} <= {*judged}
+    (tmp_path / "rows.csv").write_text("query_id,query,passage_id,passage,label\nq,a,p,b,0.5\n")
+    refused = crosstune("convert", tmp_path / "rows.csv", tmp_path / "other")
+    assert (refused.code, "rows.csv:2" in refused.err, "0.5" in refused.err) == (2, True, True)
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet"])
 def test_columns_by_name(tmp_path: Path, crosstune: Crosstune, suffix: str) -> None:
     rows = [

@@ -16,7 +16,6 @@ from crosstune.data import read_groups
 from crosstune.train.loss_kinds import KINDS, LossName
 from models import tiny_cross_encoder
 
-GRADED = [name for name, kind in KINDS.items() if kind.learns_from == "grades"]
 TAUGHT = [name for name, kind in KINDS.items() if kind.learns_from == "teacher"]
 BINARY = [name for name, kind in KINDS.items() if kind.learns_from == "relevance"]
 

@@ -217,3 +217,10 @@ def test_passages_with_boiler_plate_are_named() -> None:
 def _eights(text: str) -> list[str]:
     words = text.split()
     return [" ".join(words[i : i + 8]) for i in range(len(words) - 7)]
+
+
+def test_symbols_tell_texts_of_code_apart() -> None:
+    known = {"plus": "is C++ good?", "empty": "?!", "void": ""}
+    equal, near = find_equal(known, {"same": "Is c++ good", "c": "is c good", "none": "", "dots": "..."})
+    assert equal == {"same": "plus"}
+    assert near.keys() <= {"c"}

@@ -50,6 +50,12 @@ def test_runs_hold_results_alone_and_recall_counts_all_queries(tmp_path: Path) -
     assert summary["recall"]["train"]["R@10"] == pytest.approx(1 / 3)
 
 
+def test_recall_is_told_at_the_depth_that_is_reranked(tmp_path: Path) -> None:
+    for depth, known in ((5, {"R@5"}), (15, {"R@10", "R@15"}), (20, {"R@10", "R@20"})):
+        summary = retrieve(_collection({"q1": "apple"}), Bm25Settings(depth=depth), tmp_path)
+        assert summary.recall["train"].keys() == known
+
+
 def test_a_first_stage_that_finds_no_positive_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="retrieves no positive of the train split"):
         retrieve(_collection({"q1": "apple"}, positive="c"), Bm25Settings(), tmp_path)

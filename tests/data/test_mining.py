@@ -108,7 +108,7 @@ def test_a_positive_that_was_not_retrieved_is_used_and_counted(tmp_path: Path) -
 
 
 def test_no_group_at_all_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no group could be mined.*widen mine\.first_rank"):
+    with pytest.raises(InputError, match=r"no group could be mined.*set mine\.random_negatives"):
         _small(tmp_path, {"pos": 1.0})
 
 

@@ -51,6 +51,33 @@ def test_shares_and_seed_decide() -> None:
     assert sorted(first.values()).count("test") == 5
 
 
+def _with_splits(sides: dict[str, str]) -> Store:
+    store = Store(Path(":memory:"), keep_rows=False)
+    for number, (query, split) in enumerate(sides.items()):
+        store.add(Example(query, [f"p{number}"], [1], "x:1", split=split))
+    return store
+
+
+def test_dev_is_drawn_from_train_where_only_dev_is_missing() -> None:
+    queries = _queries(50)
+    sides = {query: "test" if n < 10 else "train" for n, query in enumerate(queries)}
+    sides[f"{queries[0]}?"] = "train"  # nearly a test query
+    store = _with_splits(sides)
+    told = divide(store, SplitRule(0.1, 0.1, 3))
+    assert told.startswith("kept as the input has them; dev, which it has not, drawn by query with seed 3")
+    found = _sides(store)
+    assert {query for query, split in found.items() if split == "test"} == {*queries[:10]}
+    assert sorted(found.values()).count("dev") == 4
+    for kept in (
+        {**sides, "a dev query": "dev"},
+        dict.fromkeys(queries, "train"),
+        {"a": "train", "b": "test"},
+    ):
+        store = _with_splits(kept)
+        assert divide(store, SplitRule()) == "kept as the input has them"
+        assert _sides(store) == kept
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000))
 def test_near_equal_queries_are_on_one_side(seed: int) -> None:

@@ -3,41 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import typer
+
+from crosstune.cli import app
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [
-    "README.md",
-    "CONTRIBUTING.md",
-    "CHANGELOG.md",
-    "docs/decisions.md",
-    "docs/adaptation.md",
-    "docs/calibration.md",
-    "docs/curve.md",
-    "docs/data.md",
-    "docs/doctor.md",
-    "docs/evaluation.md",
-    "docs/export.md",
-    "docs/first_stages.md",
-    "docs/forgetting.md",
-    "docs/fusion.md",
-    "docs/helper.md",
-    "docs/labels.md",
-    "docs/losses.md",
-    "docs/mining.md",
-    "docs/performance.md",
-    "docs/reproduce.md",
-    "docs/resume_and_processes.md",
-    "docs/scale.md",
-    "docs/serving.md",
-    "docs/tuning.md",
-    "docs/windows.md",
-    "SECURITY.md",
-]
+DOCUMENTS = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -50,15 +24,18 @@ def test_files_that_the_documents_name_exist(name: str) -> None:
         assert (ROOT / name).parent.joinpath(target).exists(), target
 
 
-def test_commands_of_the_readme_exist() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    commands = set(re.findall(r"^ {4}crosstune (\w+)", text, flags=re.MULTILINE))
-    assert {"run", "rank"} <= commands
-    shown = subprocess.run(
-        [sys.executable, "-m", "crosstune.cli", "--help"], capture_output=True, text=True, check=True
-    ).stdout
-    for command in commands:
-        assert re.search(rf"\b{command}\b", shown), command
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_commands_and_options_that_the_documents_show_exist(name: str) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    lines = re.findall(
+        r"^ {4}crosstune ([^#\n]+)", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    assert lines or name != "README.md"
+    for line in lines:
+        command = line.split()[0]
+        assert command in commands, line
+        known = {option for parameter in commands[command].params for option in parameter.opts}
+        assert known >= set(re.findall(r"(?<![\w-])--[a-z][\w-]*", line)), line
 
 
 def test_readme_and_licence() -> None:

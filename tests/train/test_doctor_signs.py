@@ -17,7 +17,9 @@ from crosstune.evaluate import per_query
 from crosstune.records import Run
 from crosstune.train.doctor.curve import curve
 from crosstune.train.doctor.dev_signs import DevSigns
-from crosstune.train.doctor.facts import Plan
+from crosstune.train.doctor.diagnosis import Diagnosis
+from crosstune.train.doctor.facts import DataSigns, Plan
+from crosstune.train.doctor.log_checks import check
 from crosstune.train.doctor.signs import StepSigns, flattened
 from crosstune.train.losses import LOSSES, Lists
 from doctor_cases import marked_groups, run
@@ -145,3 +147,29 @@ def test_the_log_of_a_training_holds_the_signs(tmp_path: Path) -> None:
     assert all(row["head_grad"] <= row["grad_norm"] + 1e-4 for row in steps)
     assert all(row["flat_loss"] == pytest.approx(1.386294, rel=1e-5) for row in steps)  # log of 4 documents
     assert "eval_drop" in [row for row in log if "eval_nDCG@10" in row][-1]
+
+
+def _of_a_log(steps: int, learning_rate: float = 1e-4, **row: float) -> dict[str, Diagnosis]:
+    """What is said of a training whose every step had these figures, with 4 groups a step."""
+    plan = Plan("lce", "none", learning_rate, 1.0, 4, 48, 12, steps, 1)
+    rows = [
+        {"step": step, "flat_loss": 1.0, "spread": 1.0, "grad_norm": 1.0, **row}
+        for step in range(1, steps + 1)
+    ]
+    data = DataSigns(100, 100, 400, 0, 0, 0, 0, 0.5, None)
+    return {found.name: found for found in check(plan, data, curve(plan, rows), lost=False, explained=False)}
+
+
+def test_reversed_labels_are_not_read_from_a_few_groups() -> None:
+    assert "labels_reversed" not in _of_a_log(7, loss=0.9, pairs_right=0.2)
+    assert "labels_reversed" in _of_a_log(8, loss=0.9, pairs_right=0.2)
+
+
+def test_a_loss_above_a_constant_scorers_is_not_called_equal_to_it() -> None:
+    for rate, change in ((1e-3, "train.learning_rate"), (1e-4, "train.epochs")):
+        found = _of_a_log(20, rate, loss=1.06, pairs_right=0.5)["did_not_learn"]
+        assert found.what.startswith("the loss is above that of a scorer")
+        assert [*found.change] == [change]
+    level = _of_a_log(20, 1e-3, loss=1.0, pairs_right=0.5)["did_not_learn"]
+    assert level.what.startswith("the loss is that of a scorer")
+    assert [*level.change] == ["train.epochs"]

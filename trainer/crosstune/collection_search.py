@@ -125,7 +125,7 @@ def _name(where: str) -> str:
 
 def _of_run(folder: RunFolder) -> tuple[Collection, Mapping[str, Any]]:
     """The run's collection and recipe."""
-    if not (folder.stage("collection") / "source.json").is_file() or not folder.recipe.is_file():
+    if not folder.source.is_file() or not folder.recipe.is_file():
         raise InputError("this run was stopped before its collection was there; start it again")
     recipe = load_collection_recipe(str(folder.recipe))
     return read_collection(folder.collection_folder(), judged=False), recipe.model_dump()

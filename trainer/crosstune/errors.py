@@ -1,6 +1,11 @@
-"""The two errors that a user is meant to see, each with its exit code."""
+"""The two errors that a user is meant to see, each with its exit code, and what others' errors say."""
 
 from __future__ import annotations
+
+
+def first_line(error: Exception) -> str:
+    """What another library's error says, in a line; its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 class CrosstuneError(Exception):

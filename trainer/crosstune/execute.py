@@ -31,6 +31,7 @@ from crosstune.run import (
 )
 from crosstune.stages import Pipeline
 from crosstune.unfinished import refuse_to_overwrite
+from crosstune.whole_run import refuse_at_once
 
 if TYPE_CHECKING:
     from crosstune.curve.fit import LearningCurve
@@ -81,18 +82,24 @@ def _run_all(
             forced = forced or stage.name == force
             if not forced and is_done(folder, stage):
                 say(f"{stage.name}: skipped, up to date")
-                continue
-            try:
-                _work(pipeline, stage)
-            except CheckFailed:
-                if stage.name == "export":  # what was measured tells why
-                    _show_result(pipeline, _curve(pipeline), exported=False, as_json=as_json)
-                raise
+            else:
+                _work_or_show(pipeline, stage, as_json=as_json)
+            if stage.name == "collection" and isinstance(pipeline, Pipeline):
+                refuse_at_once(pipeline.recipe, folder)
         curve = _curve(pipeline)
     _show_result(pipeline, curve, exported=True, as_json=as_json)
     if query is not None and isinstance(pipeline, Pipeline):
         _rank_query(pipeline, query)
     say(f"all done in {duration(time.monotonic() - started)}")
+
+
+def _work_or_show(pipeline: AnyPipeline, stage: Stage, *, as_json: bool) -> None:
+    try:
+        _work(pipeline, stage)
+    except CheckFailed:
+        if stage.name == "export":  # what was measured tells why
+            _show_result(pipeline, _curve(pipeline), exported=False, as_json=as_json)
+        raise
 
 
 def run_one(name: str, path: str, overrides: Sequence[str], *, as_json: bool) -> None:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 NOT_OF_A_STAGE = (
-    *("cli.py", "run.py", "execute.py", "unfinished.py"),
-    *("sources.py", "assessment.py", "run_report.py"),
+    *("cli.py", "run.py", "execute.py", "unfinished.py", "whole_run.py"),
+    *("sources.py", "assessment.py", "run_report.py", "benchmark.py", "benchmark_table.py", "live_parity.py"),
+    *("collection_search.py", "inspection.py", "existing_model.py", "sweep.py", "search_space.py"),
 )
-"""Modules beside the packages that change no stage's outcome."""
+"""Modules beside the packages that change no stage's outcome: other commands', and what runs the stages."""
 
 
 def fingerprint(*parts: object) -> str:
@@ -28,6 +29,6 @@ def code_version(packages: Sequence[str]) -> str:
         for package in packages:
             files += (Path(root) / package).rglob("*.py")
         for path in sorted(files):
-            if path.name not in NOT_OF_A_STAGE:
+            if path.parent != Path(root) or path.name not in NOT_OF_A_STAGE:
                 digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
     return digest.hexdigest()

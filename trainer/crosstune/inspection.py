@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crosstune.errors import InputError
-from crosstune.files import find_file, read_json, write_json, write_text
+from crosstune.files import find_file, write_json, write_text
 from crosstune.progress import say
 from crosstune.recipe import Recipe, load_collection_recipe
 from crosstune.records import SPLITS, Collection, Run
@@ -68,7 +68,7 @@ def audit(target: Path, out: Path | None, *, as_json: bool) -> str:
         found, default = _audit_collection(target), Path("runs") / f"audit-{target.resolve().name}"
     else:
         folder = RunFolder(target)
-        if not _source_file(folder).is_file():
+        if not folder.source.is_file():
             raise InputError(_neither(target))
         collection = run_collection(folder)
         recipe = load_collection_recipe(str(folder.recipe))
@@ -157,22 +157,16 @@ def run_collection(folder: RunFolder) -> Collection:
     """The collection that a run was made from."""
     from crosstune.data import read_collection
 
-    source = _source_file(folder)
     if not folder.root.is_dir():
         raise InputError(f"{folder.root}: no such folder; a run folder was expected")
-    if not source.is_file():
+    if not folder.source.is_file():
         raise InputError(
-            f"{folder.root}: is no run folder, or was stopped at its start ({source.name} is missing); "
-            "run crosstune run or crosstune mine first"
+            f"{folder.root}: is no run folder, or was stopped at its start ({folder.source.name} is "
+            "missing); run crosstune run or crosstune mine first"
         )
     if not folder.ledger.is_file():
         raise InputError(f"{folder.ledger}: no such file: mining has not ended in this run; start it again")
-    path = Path(read_json(source)["folder"])
-    return read_collection(path if path.is_absolute() else source.parent / path)
-
-
-def _source_file(folder: RunFolder) -> Path:
-    return folder.stage("collection") / "source.json"
+    return read_collection(folder.collection_folder())
 
 
 def _number(value: float | None) -> str:

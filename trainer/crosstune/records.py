@@ -21,7 +21,7 @@ class Collection:
     """A collection read whole: what `crosstune.data.read_collection` returns.
 
     `passages` maps a document id to title and text joined by a space; `counts` says what the reader
-    met and left out (for example `qrels_unknown_document`), by name.
+    met and left out (for example `test_judgements_of_unknown_document`), by name.
     """
 
     name: str

@@ -56,9 +56,13 @@ class RunFolder:
 
     def collection_folder(self) -> Path:
         """The BEIR folder that the stages read."""
-        source = self.stage("collection") / "source.json"
-        path = Path(read_json(source)["folder"])
-        return path if path.is_absolute() else source.parent / path
+        path = Path(read_json(self.source)["folder"])
+        return path if path.is_absolute() else self.source.parent / path
+
+    @property
+    def source(self) -> Path:
+        """Where the collection lies, and what was counted in it."""
+        return self.stage("collection") / "source.json"
 
     @property
     def recipe(self) -> Path:

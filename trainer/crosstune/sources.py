@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from crosstune.data import read_collection
 from crosstune.errors import InputError
 from crosstune.evaluate.assess import CEILING, FIRST_STAGE
 from crosstune.evaluate.folder import EvaluationFolder
@@ -15,11 +16,11 @@ from crosstune.evaluate.ids import check_shared
 from crosstune.files import find_file, read_json
 from crosstune.label_sources import warn_generated
 from crosstune.recipe import MsMarcoRecipe, is_procedure, load_recipe
-from crosstune.records import Qrels, Run
+from crosstune.records import Qrels, Run, Split
 from crosstune.run import STAGES, RunFolder, StageName
 from crosstune.trec import read_qrels, read_run_file
 
-SPLIT = "test"
+SPLIT: Split = "test"
 TUNED = "tuned"
 
 
@@ -27,7 +28,8 @@ TUNED = "tuned"
 class Source:
     """One RUN: `run` is the run itself (of a run folder, what its export recommends), `systems` all that was
     measured, the first stage first. `qrels`, `collection`, `metrics` and `export` are what the folder knows
-    of its own; `only`: the queries that its evaluation measured."""
+    of its own; `only`: the queries that its evaluation measured; `known_alone`: some judgements name passages
+    that the collection has not, and the evaluation left them out."""
 
     name: str
     run: Run
@@ -35,6 +37,7 @@ class Source:
     split: str = "run"
     qrels: Path | None = None
     only: frozenset[str] | None = None
+    known_alone: bool = False
     collection: Path | None = None
     metrics: Mapping[str, Any] | None = None
     export: Path | None = None
@@ -69,7 +72,10 @@ def open_qrels(source: Source, given: Path | None) -> Qrels:
         raise InputError(
             f"{source.name}: give the judgements with --qrels FILE (TREC's 4 columns or BEIR's 3)"
         )
-    qrels = read_qrels(path)
+    if given is None and source.known_alone and source.collection is not None:
+        qrels = read_collection(source.collection).qrels[SPLIT]
+    else:
+        qrels = read_qrels(path)
     warn_generated(path)
     if given is None and source.only is not None:
         qrels = {query_id: judged for query_id, judged in qrels.items() if query_id in source.only}
@@ -119,6 +125,7 @@ def _run_folder(folder: RunFolder, first_stage: Path | None) -> Source:
         split=SPLIT,
         qrels=find_file(collection / "qrels" / f"{SPLIT}.tsv"),
         only=evaluated,
+        known_alone=f"{SPLIT}_judgements_of_unknown_document" in read_json(folder.source)["counts"],
         collection=collection,
         metrics=metrics,
         export=folder.export,

@@ -8,6 +8,7 @@ from crosstune.errors import InputError
 from crosstune.files import sha256_file
 from crosstune.fingerprints import code_version, fingerprint
 from crosstune.recipe import Recipe
+from crosstune.records import Collection
 from crosstune.run import STAGES, StageName
 
 
@@ -18,6 +19,16 @@ def stage_names(recipe: Recipe) -> list[StageName]:
     if recipe.mine.round == 2:
         rounds = ["mine_1", *adapted, "train_1", "mine", "train"]
     return [*STAGES[:2], *rounds, *STAGES[4:]]
+
+
+def counted(collection: Collection) -> dict[str, object]:
+    """What a run folder keeps of its collection: the counts of its reading, and how many queries of each
+    split have a relevant passage."""
+    positives = {
+        split: sum(max(judged.values()) > 0 for judged in qrels.values())
+        for split, qrels in collection.qrels.items()
+    }
+    return {"counts": collection.counts, "positives": positives}
 
 
 def mining_inputs(recipe: Recipe) -> list[object]:

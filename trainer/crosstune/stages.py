@@ -19,6 +19,7 @@ from crosstune.recipe import Recipe, dump_recipe
 from crosstune.records import Collection, Qrels, Run, Split
 from crosstune.run import ROUND_1, RunFolder, Stage, StageName
 from crosstune.stage_inputs import (
+    counted,
     dev_inputs,
     first_stage_inputs,
     mining_inputs,
@@ -107,8 +108,8 @@ class Pipeline:
         path = prepare_collection(self.recipe.collection, out / "beir", self.recipe.seed)
         collection = read_collection(path)
         write_json(
-            out / "source.json",
-            {"folder": "beir" if path.parent == out else str(path.resolve()), "counts": collection.counts},
+            out / self.folder.source.name,
+            {"folder": "beir" if path.parent == out else str(path.resolve()), **counted(collection)},
         )
         for name, count in sorted(collection.counts.items()):
             say(f"  {name.replace('_', ' ')}: {count}")

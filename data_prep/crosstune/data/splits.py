@@ -6,7 +6,7 @@ import random
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from crosstune.data.store import Store
 from crosstune.errors import InputError
@@ -14,6 +14,10 @@ from crosstune.near_equal import NEAR, normal
 from crosstune.progress import progress, say
 
 MOST_QUERIES = 2000
+TO_DRAW = (
+    "SELECT DISTINCT query FROM judgements WHERE grade > 0 AND split IN ('', 'train') "
+    "AND query NOT IN (SELECT query FROM judgements WHERE split = 'test')"
+)
 
 _ELSE = (
     ". Divide them by hand: crosstune convert IN OUT --dev SHARE --test SHARE (0 puts none there, 0 twice "
@@ -38,25 +42,42 @@ class SplitRule:
 
 def divide(store: Store, rule: SplitRule) -> str:
     """Gives every judgement and row its split; returns in words how. What is drawn depends on the seed, the
-    queries and their ids alone.
+    queries and their ids alone. Of an input with train and test, dev is drawn from train.
 
     Raises `InputError` when only some judgements have a split, and when there are too few queries.
     """
     named = store.number("SELECT count(*) FROM judgements WHERE split != ''")
     loose = [at for (at,) in store.ask("SELECT at FROM judgements WHERE split = '' LIMIT 1")]
     if not loose:
-        return "kept as the input has them"
+        return _kept(store, rule)
     if named:
         raise InputError(
             f"{loose[0]}: belongs to no split, other judgements do; put train, dev or test in the file's name"
         )
+    return _divided(store, rule)
+
+
+def _kept(store: Store, rule: SplitRule) -> str:
+    """Draws a dev split, unless there are labels that no person made: an evaluation must not meet them."""
+    kept = "kept as the input has them"
+    splits = {split for (split,) in store.ask("SELECT DISTINCT split FROM judgements")}
+    generated = store.number("SELECT count(*) FROM sources")
+    to_draw = store.number(f"SELECT count(*) FROM ({TO_DRAW})")
+    if splits != {"train", "test"} or not rule.dev or generated or to_draw < 2:
+        return kept
+    return f"{kept}; dev, which it has not, {_divided(store, replace(rule, test=0))}"
+
+
+def _divided(store: Store, rule: SplitRule) -> str:
+    """Divides what belongs to no split yet, or to train."""
     chosen = _draw(store, rule)
     store.connection.execute("CREATE TABLE chosen (query TEXT PRIMARY KEY, split TEXT)")
     store.connection.executemany("INSERT INTO chosen VALUES (?, ?)", chosen.items())
     for table in ("judgements", "rows"):
         store.connection.execute(
             f"UPDATE {table} SET split = coalesce("
-            f"(SELECT split FROM chosen WHERE chosen.query = {table}.query), 'train')"
+            f"(SELECT split FROM chosen WHERE chosen.query = {table}.query), 'train') "
+            "WHERE split IN ('', 'train')"
         )
     beside = " and queries that share a positive" if rule.disjoint_positives else ""
     return f"drawn by query with seed {rule.seed}, near-equal queries{beside} on one side"
@@ -64,7 +85,7 @@ def divide(store: Store, rule: SplitRule) -> str:
 
 def _draw(store: Store, rule: SplitRule) -> dict[str, str]:
     """The queries of dev and test; all others are of train."""
-    judged = sorted(q for (q,) in store.ask("SELECT DISTINCT query FROM judgements WHERE grade > 0"))
+    judged = sorted(q for (q,) in store.ask(TO_DRAW))
     wanted = {name: _size(share, len(judged)) for name, share in (("dev", rule.dev), ("test", rule.test))}
     if len(judged) <= sum(wanted.values()):
         raise InputError(

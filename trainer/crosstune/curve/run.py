@@ -36,6 +36,15 @@ class Training:
     values: dict[str, float]
 
 
+def check_queries(count: int) -> None:
+    """Raises `InputError` for too few train queries."""
+    if count < FEWEST:
+        raise InputError(
+            f"curve: the run trains on {count} labelled queries, and a curve over parts of them needs "
+            f"{FEWEST} or more; set curve=false"
+        )
+
+
 def learning_curve(pipeline: Pipeline) -> LearningCurve:
     """Trains on the parts, each in a run folder of its own below `curve/`, and writes `curve.json` and
     `curve.html` there. The run itself, with its training done, is the last point; test is never read.
@@ -50,11 +59,7 @@ def learning_curve(pipeline: Pipeline) -> LearningCurve:
     lists = drawn_lists(qrels, candidates, count, recipe.train.dev_depth, recipe.seed)
     judged = {query_id: qrels[query_id] for query_id in lists}
     whole = _measured(folder, judged)
-    if whole.queries < FEWEST:
-        raise InputError(
-            f"curve: the run trains on {whole.queries} labelled queries, and a curve over parts of them "
-            f"needs {FEWEST} or more; set curve=false"
-        )
+    check_queries(whole.queries)
     trainings = [*(_part(pipeline, share, judged) for share in PARTS), whole]
     best = mean(_values(judged, ceiling(judged, lists)))
     counts = [training.queries for training in trainings]

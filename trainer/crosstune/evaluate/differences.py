@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from crosstune.evaluate.measures import PerQuery, mean
+from crosstune.evaluate.measures import PerQuery, total
 from crosstune.evaluate.settings import EvaluationSettings
 from crosstune.evaluate.significance import compare, holm, verdict
 
@@ -15,7 +15,7 @@ Values = Mapping[str, PerQuery]
 
 
 def means(values: PerQuery) -> dict[str, float]:
-    return {measure: mean(by_query) for measure, by_query in values.items()}
+    return {measure: total(measure, by_query) for measure, by_query in values.items()}
 
 
 def differences(

@@ -87,9 +87,11 @@ def _leaks(metrics: Mapping[str, Any]) -> list[str]:
         return []
     clean = leakage["headline_without_leaks"]
     best = metrics["recommended"]
+    rest = f"without them {metrics['headline']} is {clean['first_stage']:.3f} -> {clean[best]:.3f}"
+    if leaked == metrics["queries"]:
+        rest = "these are all, so that the result says nothing of new queries"
     return [
-        f"warning: {leaked} test queries equal or nearly equal a train query; without them "
-        f"{metrics['headline']} is {clean['first_stage']:.3f} -> {clean[best]:.3f} (ids in metrics.json)"
+        f"warning: {leaked} test queries equal or nearly equal a train query; {rest} (ids in metrics.json)"
     ]
 
 

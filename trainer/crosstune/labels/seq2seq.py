@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from crosstune.device import device, is_out_of_memory
 from crosstune.endpoints.kept import Kept, content_digest, kept_answers
-from crosstune.errors import CheckFailed, InputError
+from crosstune.errors import CheckFailed, InputError, first_line
 from crosstune.files import read_json, sha256_folder
 from crosstune.labels.parse import clean_query
 from crosstune.models import resolve_model
@@ -164,8 +164,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         return model.eval().to(device()), tokenizer
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"--seq2seq: {folder}: cannot be loaded ({reason}); fetch it again. Models without "
+            f"--seq2seq: {folder}: cannot be loaded ({first_line(error)}); fetch it again. Models without "
             "tokenizer.json need pip install sentencepiece"
         ) from None

@@ -13,7 +13,7 @@ from crosstune.data import FirstStageSettings, SplitRule, check_searchable
 from crosstune.data.readers.ids import content_id
 from crosstune.data.readers.records import Judgement, Query
 from crosstune.data.splits import divide
-from crosstune.data.store import Store
+from crosstune.data.store import open_store
 from crosstune.errors import CheckFailed, InputError
 from crosstune.label_sources import GENERATED
 from crosstune.labels.filters import REASONS, Draft, ask_teacher, drop_known, round_trip
@@ -151,16 +151,16 @@ def _splits(kept: Sequence[Draft], rule: SplitRule) -> dict[str, Split]:
     equals one of another split or shares its passage. Raises `InputError` when there are too few."""
     if not rule.dev and not rule.test:
         return {draft.query_id: "train" for draft in kept}
-    with tempfile.TemporaryDirectory(prefix="crosstune-") as scratch:
-        store = Store(Path(scratch) / "queries.sqlite", keep_rows=False)
+    with (
+        tempfile.TemporaryDirectory(prefix="crosstune-") as scratch,
+        open_store(Path(scratch) / "queries.sqlite", keep_rows=False) as store,
+    ):
         for query_id, text in {draft.query_id: draft.text for draft in kept}.items():
             store.add(Query(query_id, text, query_id))
         for draft in kept:
             store.add(Judgement(draft.query_id, draft.doc_id, 1, draft.query_id))
         divide(store, rule)
-        found = {str(query): split for query, split in store.ask("SELECT query, split FROM judgements")}
-        store.connection.close()
-    return found  # type: ignore[return-value]
+        return dict(store.ask("SELECT query, split FROM judgements"))  # type: ignore[arg-type]
 
 
 def _row(draft: Draft, splits: dict[str, Split], generator: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from crosstune.cache import cache_folder
 from crosstune.endpoints.address import shown
@@ -33,15 +33,6 @@ class Written:
     queries: dict[str, list[str]]
     counts: Counter[str]
     spent: dict[str, Any] = field(default_factory=dict)
-
-
-class Writer(Protocol):
-    @property
-    def generator(self) -> str:
-        """Its name in the collection."""
-
-    def write(self, passages: Sequence[Passage]) -> Written:
-        """Raises `InputError` for what cannot be asked, and `CheckFailed` when no answer holds a query."""
 
 
 @dataclass(frozen=True)

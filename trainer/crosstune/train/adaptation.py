@@ -77,7 +77,7 @@ def adapt_to_corpus(
     from crosstune.train.precision import use_bf16
 
     check_step(settings.texts_per_step, "adapt.texts_per_step")
-    check_dev(collection)
+    check_dev(collection, dev_candidates)
     base = resolve_model(model)
     of_base = _dev(base, collection, dev_candidates, judged, seed, folder / "dev" / "base")
     learned, held_out, pieces = _texts(base, collection, settings, seed)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class JsonlLog(TrainerCallback):  # type: ignore[misc]
-    """Appends each log entry to `train_log.jsonl`; a training that goes on has those of its checkpoint. The
+    """Appends each log entry to a file; a training that goes on has those of its checkpoint. The
     last entry of `Trainer`, with the times and the mean loss of this call alone, is left out."""
 
     def __init__(self, path: Path) -> None:

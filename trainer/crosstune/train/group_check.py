@@ -7,14 +7,23 @@ from collections.abc import Callable, Sequence
 
 from crosstune.errors import InputError
 from crosstune.progress import say
-from crosstune.records import Collection, Group
+from crosstune.records import Collection, Group, Run
 from crosstune.train.loss_kinds import KINDS, LossName, Needs
 
 
-def check_dev(collection: Collection) -> None:
-    """Raises `InputError` for a collection without a dev split."""
-    if not collection.qrels.get("dev"):
+def check_dev(collection: Collection, candidates: Run) -> None:
+    """Raises `InputError` for a collection without a dev split, or one of which nothing relevant is among the
+    `candidates`."""
+    dev = collection.qrels.get("dev")
+    if not dev:
         raise InputError("the collection has no dev split (qrels/dev.tsv); it chooses the best checkpoint")
+    if not any(
+        dev[query_id].get(doc_id, 0) > 0 for query_id in dev for doc_id in candidates.get(query_id, {})
+    ):
+        raise InputError(
+            "no dev query has a relevant passage among its candidates, so that no checkpoint can be chosen; "
+            "check qrels/dev.tsv and retrieve/dev.trec of the run, or let the first stage find more (depth)"
+        )
 
 
 def check_labels(groups: Sequence[Group], loss: LossName) -> None:

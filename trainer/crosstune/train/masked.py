@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import AutoModelForMaskedLM, AutoTokenizer, DataCollatorForLanguageModeling
 
-from crosstune.errors import CheckFailed, InputError
+from crosstune.errors import CheckFailed, InputError, first_line
 from crosstune.train.callbacks import StepProgress
 from crosstune.train.checkpoints import ResumableTrainer
 from crosstune.train.model import usable_positions
@@ -119,10 +119,9 @@ def load_masked_model(base: Path, max_tokens: int, seed: int) -> tuple[PreTraine
             output_loading_info=True,
         )
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise InputError(
-            f"{base}: cannot be loaded to guess masked words ({reason}); adapt.steps needs an encoder of a "
-            "family that has such a head. Set adapt.steps=0 to do without"
+            f"{base}: cannot be loaded to guess masked words ({first_line(error)}); adapt.steps needs an "
+            "encoder of a family that has such a head. Set adapt.steps=0 to do without"
         ) from None
     positions = usable_positions(model.config)
     if positions is not None and positions < max_tokens:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crosstune.device import device
-from crosstune.errors import InputError
+from crosstune.errors import InputError, first_line
 from crosstune.files import read_json
 
 if TYPE_CHECKING:
@@ -103,9 +103,8 @@ def _load(folder: Path, seed: int, **config: Any) -> PreTrainedModel:
             trust_remote_code=False,
         )
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"{folder}: the model cannot be loaded ({reason}); fetch or export it again"
+            f"{folder}: the model cannot be loaded ({first_line(error)}); fetch or export it again"
         ) from None
 
 
@@ -154,8 +153,9 @@ def positions_of(folder: Path) -> int | None:
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{folder / 'config.json'}: cannot be used ({reason}); fetch it again") from None
+        raise InputError(
+            f"{folder / 'config.json'}: cannot be used ({first_line(error)}); fetch it again"
+        ) from None
     return usable_positions(config)
 
 

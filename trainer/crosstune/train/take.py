@@ -36,7 +36,7 @@ def take_tuned(
 
     Raises `InputError` for a model without a ranking head and a collection without dev split.
     """
-    check_dev(collection)
+    check_dev(collection, dev_candidates)
     rule = settings.length_rule
     base, source = resolve_model(model), resolve_model(tuned)
     if not has_ranking_head(source):

@@ -100,7 +100,7 @@ def train(
     from crosstune.train.rates import chosen_rates
     from crosstune.train.start import begin
 
-    _refuse_early(groups, collection, settings)
+    _refuse_early(groups, collection, dev_candidates, settings)
     if shared((folder / SUMMARY).is_file()):
         return _tidied(folder)
     rule = settings.length_rule
@@ -200,11 +200,13 @@ def _told(cuts: Cuts, rule: LengthRule) -> str:
     )
 
 
-def _refuse_early(groups: Sequence[Group], collection: Collection, settings: TrainSettings) -> None:
+def _refuse_early(
+    groups: Sequence[Group], collection: Collection, dev_candidates: Run, settings: TrainSettings
+) -> None:
     check_step(settings.groups_per_step, "train.groups_per_step")
     check_labels(groups, settings.loss)
     check_trackers(settings.report_to)
-    check_dev(collection)
+    check_dev(collection, dev_candidates)
 
 
 def _tidied(folder: Path) -> TrainSummary:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crosstune.data.first_stages.protocol import needs_extra
-from crosstune.errors import InputError
+from crosstune.errors import InputError, first_line
 from crosstune.files import sha256_folder
 from crosstune.models import resolve_model
 from crosstune.own_code import refuse_own_modules
@@ -102,8 +102,7 @@ def _load(folder: str) -> SentenceTransformer:
             folder, local_files_only=True, trust_remote_code=False, model_kwargs={"dtype": torch.float32}
         ).eval()
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{folder}: cannot be loaded as an encoder ({reason})") from None
+        raise InputError(f"{folder}: cannot be loaded as an encoder ({first_line(error)})") from None
 
 
 def _limit(model: Any, wanted: int | None, spec: str) -> int:

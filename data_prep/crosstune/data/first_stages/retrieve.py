@@ -16,7 +16,7 @@ from crosstune.errors import InputError
 from crosstune.files import sha256_file, sha256_folder, write_json
 from crosstune.models import resolve_model
 from crosstune.progress import progress, say
-from crosstune.records import SPLITS, Collection, Run, Split, ranking
+from crosstune.records import SPLITS, Collection, Qrels, Run, Split, ranking
 from crosstune.trec import run_writer
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ OpenSearches = Callable[[Collection, "FirstStageSettings"], "Searches"]
 
 # What to look at when no positive is found, by the kind that found none.
 _HINTS = {
-    "bm25": "Check {key}.language ({language}) and {key}.tokens ({tokens})",
+    "bm25": "Check {key}.language ({language}) and {key}.tokens ({tokens}); texts without blanks between "
+    "words need {key}.kind=dense",
     "dense": "Check that {key}.model ({model}) is an encoder for texts of this kind and language",
     "hybrid": "Check each of {key}.of alone",
     "postgres": "Check {key}.id_column ({id_column}) and {key}.language ({language})",
@@ -87,7 +88,7 @@ def _retrieve(
         seconds += took
         left_out[split] = checker.left_out()
         _show(split, tallies[split], left_out[split], settings.depth)
-        if split == "train":
+        if split == "train" and _has_positive(collection.qrels[split]):
             _check_recall(tallies[split], settings, key)
     queries = {split: tally.queries for split, tally in tallies.items()}
     return RetrievalSummary(
@@ -178,7 +179,8 @@ def _name(settings: FirstStageSettings) -> str:
 
 
 def _recalls(tally: Tally, depth: int) -> dict[str, float]:
-    return {f"R@{k}": tally.recall(k) for k in RECALL_DEPTHS if k <= depth}
+    """At the usual depths, and at the one that bounds every reranker."""
+    return {f"R@{k}": tally.recall(k) for k in sorted({*RECALL_DEPTHS, depth}) if k <= depth}
 
 
 def _show(split: str, tally: Tally, left_out: Mapping[str, int], depth: int) -> None:
@@ -190,11 +192,15 @@ def _show(split: str, tally: Tally, left_out: Mapping[str, int], depth: int) -> 
     )
 
 
+def _has_positive(qrels: Qrels) -> bool:
+    return any(grade > 0 for judged in qrels.values() for grade in judged.values())
+
+
 def _check_recall(tally: Tally, settings: FirstStageSettings, key: str) -> None:
     if tally.recall(settings.depth) == 0.0:
         which = "the first stage" if key == "first_stage" else f"the first stage of {key}"
         hint = _HINTS[settings.kind].format(key=key, **settings.model_dump())
         raise InputError(
             f"{which} retrieves no positive of the train split among its best {settings.depth}: nothing "
-            f"can be learned from it. {hint}, and that queries and passages are not swapped"
+            f"can be learned from it. {hint}. Check also that queries and passages are not swapped"
         )

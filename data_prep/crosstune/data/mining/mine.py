@@ -31,8 +31,9 @@ Spread = Callable[[Iterator[Positives]], Iterator[Mined]]
 class MiningSummary:
     """What `mining.json` holds.
 
-    `candidates`: what became of every candidate that was seen for a group; the counts other than `seen`
-    sum to it. `left_out`: positives that got no group, by reason. `ledger`: rows of the ledger by reason.
+    `positives_not_retrieved`: of those that were mined, all but the ones that `left_out` names.
+    `candidates`: what became of every candidate that was seen for a group; the counts other than `seen` sum
+    to it. `left_out`: positives that got no group, by reason. `ledger`: rows of the ledger by reason.
     `taken_from`: negatives taken by the first stage whose quota took them; `random` are those that none
     had retrieved.
     """
@@ -156,6 +157,8 @@ def _of_share(positives: list[tuple[str, str]], share: float, seed: int) -> list
     return [pair for pair in positives if pair[0] in kept]
 
 
+UNSEEN = ("over_max_groups", "outside_query_share")
+"""Positives that mining never looked at."""
 ADVICE = {
     "outside_ranks": "raise mine.last_rank (or lower mine.first_rank)",
     "other_split": "set mine.own_split to false",
@@ -172,7 +175,10 @@ def _nothing_left(summary: MiningSummary) -> str:
     reasons = [reason for reason in ADVICE if summary.candidates[reason]]
     reasons.sort(key=lambda reason: -summary.candidates[reason])
     advice = ", or ".join(ADVICE[reason] for reason in reasons[:2])
-    advice = advice or "widen mine.first_rank and mine.last_rank"
+    advice = advice or (
+        "the first stage finds nothing else for these queries: set mine.random_negatives, which takes "
+        "passages that were not retrieved"
+    )
     left = {reason: count for reason, count in summary.candidates.items() if count}
     return (
         f"no group could be mined from {summary.positives} train positives: {left or 'no candidates'}; "
@@ -181,9 +187,11 @@ def _nothing_left(summary: MiningSummary) -> str:
 
 
 def _show(summary: MiningSummary) -> None:
+    mined = summary.positives - sum(summary.left_out[reason] for reason in UNSEEN)
+    of = "" if mined == summary.positives else f" of {summary.positives}"
     say(
-        f"  {summary.groups} groups from {summary.positives} positives "
-        f"({summary.positives_not_retrieved} of them not retrieved), "
+        f"  {summary.groups} groups from {mined}{of} positives "
+        f"({summary.positives_not_retrieved} of these {mined} not retrieved), "
         f"{summary.groups_with_fewer_negatives} with fewer negatives than asked"
     )
     sources = {source: count for source, count in summary.taken_from.items() if count}

@@ -12,7 +12,7 @@ from crosstune.data.readers.records import Record, split_named
 from crosstune.data.readers.rows import examples, unknown_fields
 from crosstune.data.readers.schemas import Schema, check_columns, recognise_schema
 from crosstune.data.schema import GROUPS_FILE, GROUPS_VERSION, check_folder
-from crosstune.errors import InputError
+from crosstune.errors import InputError, first_line
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,9 @@ def open_hub(name: str, columns: Mapping[str, str]) -> DataSet:
     try:
         parts = dict(load_dataset(path, config or None, streaming=True))
     except (OSError, ValueError, RuntimeError) as error:
-        first = str(error).strip().splitlines() or [""]
         raise InputError(
-            f"datasets:{name}: cannot be fetched ({type(error).__name__}: {first[0]}); check the name and "
-            "the network, or give a local file or folder"
+            f"datasets:{name}: cannot be fetched ({type(error).__name__}: {first_line(error)}); "
+            "check the name and the network, or give a local file or folder"
         ) from None
     return _open("datasets", f"datasets:{name}", parts, columns)
 

@@ -21,6 +21,7 @@ from crosstune.train.doctor.thresholds import (
     SEPARABLE_PAIRS,
     TYPICAL_RATE,
     USUAL_RATE,
+    WINDOW_GROUPS,
     WORSE,
 )
 
@@ -109,25 +110,37 @@ def _did_not_learn(plan: Plan, seen: Curve) -> Diagnosis | None:
     ):
         return None
     slow = plan.learning_rate < TYPICAL_RATE
+    above = gain < -LITTLE_GAIN
+    if above and plan.learning_rate > USUAL_RATE:
+        advice, change = "lower the rate", {"train.learning_rate": _lower(plan.learning_rate)}
+    elif slow:
+        advice, change = (
+            "raise the rate: it is below what fine-tuning needs",
+            {"train.learning_rate": USUAL_RATE},
+        )
+    else:
+        advice = (
+            "train longer; if it stays so, the labels do not follow from the texts: look at some groups "
+            "(crosstune inspect RUN QUERY-ID)"
+        )
+        change = {"train.epochs": min(100.0, 2 * plan.epochs)}
     return Diagnosis(
         "did_not_learn",
-        "the loss is that of a scorer that gives all documents the same, and pairs are ordered by chance",
+        f"the loss is {'above ' if above else ''}that of a scorer that gives all documents the same, and "
+        "pairs are ordered by chance",
         {
             "learning_rate": plan.learning_rate,
             "steps": seen.steps.rows[-1][1]["step"],
             **_figures(seen),
         },
-        "raise the rate: it is below what fine-tuning needs"
-        if slow
-        else "train longer; if it stays so, the labels do not follow from the texts: look at some groups "
-        "(crosstune inspect RUN QUERY-ID)",
-        {"train.learning_rate": USUAL_RATE} if slow else {"train.epochs": min(100.0, 2 * plan.epochs)},
+        advice,
+        change,
     )
 
 
 def _labels_reversed(seen: Curve) -> Diagnosis | None:
     right = seen.end.mean("pairs_right")
-    if right is None:
+    if right is None or seen.groups < WINDOW_GROUPS:
         return None
     last = seen.evaluations[-1] if seen.evaluations else {}
     on_dev, believed = last.get("eval_pairs_right"), last.get("eval_pairs_queries", 0) >= DEV_QUERIES

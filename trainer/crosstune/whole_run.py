@@ -1,0 +1,62 @@
+"""What a whole run is refused for at its beginning, where the stage that cannot do it would be hours away."""
+
+from __future__ import annotations
+
+from crosstune.errors import InputError
+from crosstune.files import read_json
+from crosstune.recipe import Recipe
+from crosstune.records import Split
+from crosstune.run import RunFolder
+
+USES: dict[Split, str] = {
+    "train": "groups are mined from it",
+    "dev": "it chooses the checkpoint and decides on fusion and export",
+    "test": "it is what the result is measured on",
+}
+
+
+def refuse_at_once(recipe: Recipe, folder: RunFolder) -> None:
+    """Looks at the collection of the run, which is there, and at the base's configuration.
+
+    Raises `InputError` for a split that is missing or has no positive, for more tokens than the base has
+    positions, and for too few train queries for the learning curve that is asked for.
+    """
+    positives: dict[str, int] = read_json(folder.source)["positives"]
+    for split, use in USES.items():
+        _check_split(split, use, positives)
+    _check_positions(recipe)
+    if recipe.curve:
+        from crosstune.curve.run import check_queries
+
+        most = min(positives["train"], recipe.mine.max_groups or positives["train"])
+        check_queries(most)
+
+
+def _check_split(split: Split, use: str, positives: dict[str, int]) -> None:
+    if split not in positives:
+        message = f"the collection has no {split} split (qrels/{split}.tsv); {use}"
+        if split == "dev" and "test" in positives:
+            message += "; crosstune convert IN OUT draws one from train, and collection=beir:OUT takes it"
+        raise InputError(message)
+    if not positives[split]:
+        raise InputError(
+            f"qrels/{split}.tsv of the collection holds no grade above 0, so that no passage is relevant; "
+            f"{use}. Grades of 1 or more say relevant, 0 not"
+        )
+
+
+def _check_positions(recipe: Recipe) -> None:
+    from crosstune.models import resolve_model
+    from crosstune.train.model import positions_of
+
+    base = resolve_model(recipe.model)
+    positions = positions_of(base)
+    asked = {"train.max_tokens": recipe.train.max_tokens}
+    if recipe.adapt.steps:
+        asked["adapt.max_tokens"] = recipe.adapt.max_tokens
+    for key, tokens in asked.items():
+        if positions is not None and tokens > positions:
+            raise InputError(
+                f"{base}: the base has {positions} positions, {key} is {tokens}; "
+                f"set {key}={positions} or less"
+            )
