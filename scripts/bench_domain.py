@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +115,11 @@ def _table(rows: list[dict[str, Any]]) -> str:
     return "\n".join([f"test nDCG@10, {machine()}", "", head, *map(_line, rows)])
 
 
-def machine() -> str:
-    return f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {cpu_name()}"
+def machine(*packages: str) -> str:
+    """What a figure was measured on and with."""
+    versions = [f"{name} {version(name)}" for name in packages]
+    python = f"Python {platform.python_version()}"
+    return ", ".join([time.strftime("%Y-%m-%d"), python, cpu_name(), *versions])
 
 
 if __name__ == "__main__":

@@ -11,17 +11,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import platform
 import sys
 import tempfile
-import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from bench_domain import collection_names, machine
 from crosstune.data import Bm25Settings, DenseSettings, HybridSettings, read_collection, retrieve
 from crosstune.evaluate import mean, per_query
-from crosstune.machine import cpu_name
 from crosstune.trec import read_run
 
 MEASURES = ("nDCG@10", "R@100")
@@ -43,12 +40,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
 
-    names = options.only or sorted(path.parent.name for path in options.folder.glob("*/corpus.jsonl"))
     rows = []
-    for name in names:
+    for name in collection_names(options):
         rows += [_row(options, name, kind) for kind in options.kinds]
-    machine = _machine() | {"split": options.split, "command": sys.argv}
-    print(json.dumps({"machine": machine, "rows": rows}, indent=2) if options.json else _table(rows))
+    result = {"machine": machine(*PACKAGES), "split": options.split, "command": sys.argv, "rows": rows}
+    print(json.dumps(result, indent=2) if options.json else _table(rows))
 
 
 def _row(options: argparse.Namespace, name: str, kind: str) -> dict[str, Any]:
@@ -73,15 +69,7 @@ def _line(row: dict[str, Any]) -> str:
 
 def _table(rows: list[dict[str, Any]]) -> str:
     head = "| collection | first stage | " + " | ".join(MEASURES) + " | ms a query |\n" + "|---" * 5 + "|"
-    machine = ", ".join(str(value) for value in _machine().values())
-    return "\n".join([machine, "", head, *map(_line, rows)])
-
-
-def _machine() -> dict[str, Any]:
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return {"date": time.strftime("%Y-%m-%d"), "python": platform.python_version(), "cpu": cpu_name()} | {
-        "packages": packages
-    }
+    return "\n".join([machine(*PACKAGES), "", head, *map(_line, rows)])
 
 
 if __name__ == "__main__":

@@ -18,21 +18,19 @@ import dataclasses
 import json
 import math
 import os
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench_domain import machine
 from crosstune.data import Bm25Settings, MiningSettings, TrecSettings, mine, read_collection, retrieve
-from crosstune.machine import cpu_name
 from crosstune.models import resolve_model
 from crosstune.records import Collection
 from crosstune.stored_run import StoredRun
@@ -61,7 +59,7 @@ def main() -> None:
         for queries in given.queries
         for row in _measure(folder, queries, given)
     ]
-    result = {"machine": _machine() | {"command": sys.argv}, "rows": rows, "slopes": _slopes(rows)}
+    result = {"machine": machine(*PACKAGES), "command": sys.argv, "rows": rows, "slopes": _slopes(rows)}
     print(json.dumps(result, indent=2) if given.json else _table(result))
 
 
@@ -233,15 +231,7 @@ def _table(result: dict[str, Any]) -> str:
     )
     names = ("passages", "queries", "system", "seconds", "cpu_seconds", "pairs_a_cpu_second", "peak_gib")
     lines = ["| " + " | ".join(str(row[name]) for name in names) + " |" for row in result["rows"]]
-    machine = ", ".join(str(value) for value in result["machine"].values())
-    return "\n".join([machine, "", head, *lines, "", f"slopes: {result['slopes']}"])
-
-
-def _machine() -> dict[str, Any]:
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return {"date": time.strftime("%Y-%m-%d"), "python": platform.python_version(), "cpu": cpu_name()} | {
-        "packages": packages
-    }
+    return "\n".join([result["machine"], "", head, *lines, "", f"slopes: {result['slopes']}"])
 
 
 SYSTEMS: dict[str, Callable[[Collection, Path], dict[str, Any]]] = {

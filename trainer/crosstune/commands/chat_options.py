@@ -14,7 +14,6 @@ from crosstune.commands.endpoint_options import PANEL, api_key
 
 if TYPE_CHECKING:
     from crosstune.data import FirstStageSettings
-    from crosstune.endpoints.load import Load
     from crosstune.labels.chat import ChatSettings
     from crosstune.labels.plan import Plan
     from crosstune.labels.spending import Limits
@@ -133,17 +132,6 @@ def chat_settings(given: Mapping[str, Any], temperature: float) -> ChatSettings:
         prices[0] or 0.0,
         prices[1] or 0.0,
     )
-
-
-def chat_load(given: Mapping[str, Any]) -> Load:
-    """The words of the command line over the defaults."""
-    from crosstune.endpoints.load import Load
-
-    names = {
-        "concurrency": "--concurrency", "per_minute": "--requests-per-minute",
-        "timeout_seconds": "--timeout-seconds", "attempts": "--attempts", "fresh": "--fresh",
-    }  # fmt: skip
-    return Load(**{field: given[name] for field, name in names.items() if given[name]})
 
 
 def chat_limits(given: Mapping[str, Any]) -> Limits:

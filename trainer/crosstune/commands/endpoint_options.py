@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from crosstune.endpoints.load import Load
 
 PANEL = "Endpoints and other models"
 
@@ -44,3 +48,14 @@ def api_key(variable: str | None) -> str | None:
     if not key.isascii() or not key.isprintable():
         raise InputError(f"--api-key-env {variable}: its value has characters that no HTTP header can hold")
     return key
+
+
+def load_of(given: Mapping[str, Any]) -> Load:
+    """The words of the command line over the defaults."""
+    from crosstune.endpoints.load import Load
+
+    names = {
+        "concurrency": "--concurrency", "per_minute": "--requests-per-minute",
+        "timeout_seconds": "--timeout-seconds", "attempts": "--attempts", "fresh": "--fresh",
+    }  # fmt: skip
+    return Load(**{field: given[name] for field, name in names.items() if given[name]})

@@ -170,7 +170,8 @@ def _grader(
     source: Labelled, chat: Mapping[str, Any], own: tuple[str | None, float, float], seed: int
 ) -> tuple[Grader, list[Example]]:
     """Who grades, and the labels that it is shown."""
-    from crosstune.commands.chat_options import chat_limits, chat_load, chat_settings, only_of_an_endpoint
+    from crosstune.commands.chat_options import chat_limits, chat_settings, only_of_an_endpoint
+    from crosstune.commands.endpoint_options import load_of
     from crosstune.errors import InputError
     from crosstune.labels.graders import ChatGrader, CrossEncoderGrader
     from crosstune.labels.prompts import draw_examples, grade_template, highest_grade
@@ -192,7 +193,7 @@ def _grader(
         examples,
         highest,
         chat["--passage-characters"] or 6000,
-        chat_load(chat),
+        load_of(chat),
         Spending(settings, chat_limits(chat)),
     )
     return grader, examples

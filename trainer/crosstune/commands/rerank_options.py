@@ -10,11 +10,10 @@ from urllib.parse import urlsplit
 
 import typer
 
-from crosstune.commands.endpoint_options import PANEL, api_key
+from crosstune.commands.endpoint_options import PANEL, api_key, load_of
 
 if TYPE_CHECKING:
     from crosstune.benchmark import Request
-    from crosstune.endpoints.load import Load
     from crosstune.rerankers.settings import EndpointSettings
 
 EACH = "One for all endpoints, or one each."
@@ -121,23 +120,12 @@ def benchmark_request(run: Path, given: Mapping[str, Any], seed: int, resamples:
         measures=tuple(given["--measure"] or ()),
         relevant_from=given["--relevant-from"],
         depth=depths[0],
-        load=_load(given),
+        load=load_of(given),
         write_run=given["--write-run"],
         out=given["--out"],
         seed=seed,
         resamples=resamples,
     )
-
-
-def _load(given: Mapping[str, Any]) -> Load:
-    """The words of the command line over the defaults."""
-    from crosstune.endpoints.load import Load
-
-    names = {
-        "concurrency": "--concurrency", "per_minute": "--requests-per-minute",
-        "timeout_seconds": "--timeout-seconds", "attempts": "--attempts", "fresh": "--fresh",
-    }  # fmt: skip
-    return Load(**{field: given[name] for field, name in names.items() if given[name]})
 
 
 def _endpoints(given: Mapping[str, Any]) -> tuple[EndpointSettings, ...]:

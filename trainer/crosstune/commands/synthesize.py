@@ -159,7 +159,8 @@ def synthesize(
 def _writer(
     source: Labelled, chat: Mapping[str, Any], own: Mapping[str, Any], queries: int, seed: int
 ) -> Seq2SeqWriter | ChatWriter:
-    from crosstune.commands.chat_options import chat_limits, chat_load, chat_settings, only_of_an_endpoint
+    from crosstune.commands.chat_options import chat_limits, chat_settings, only_of_an_endpoint
+    from crosstune.commands.endpoint_options import load_of
     from crosstune.errors import InputError
     from crosstune.labels.prompts import draw_examples, query_template
     from crosstune.labels.seq2seq import Seq2SeqSettings, resolve_seq2seq
@@ -185,6 +186,6 @@ def _writer(
         draw_examples(source.collection, source.generated, examples, seed, highest=None),
         queries,
         chat["--passage-characters"] or 6000,
-        chat_load(chat),
+        load_of(chat),
         chat_limits(chat),
     )

@@ -24,12 +24,15 @@ def make_app(desk: Desk) -> Any:
     # Another site's page must not reach this server under a name of its own.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
 
-    def page() -> Any:
-        return HTMLResponse(PAGE)
+    @app.get("/", response_class=HTMLResponse)
+    def page() -> str:
+        return PAGE
 
+    @app.get("/next")
     def following(tab: str) -> dict[str, Any]:
         return desk.next(tab)
 
+    @app.post("/answer")
     def answer(body: dict[str, str] = Body()) -> dict[str, bool]:  # noqa: B008
         try:
             desk.answer(body.get("query_id", ""), body.get("doc_id", ""), body.get("verdict", ""))
@@ -37,11 +40,4 @@ def make_app(desk: Desk) -> Any:
             raise HTTPException(422, str(error)) from None
         return {"saved": True}
 
-    # The annotations are names of this function, which FastAPI cannot look up as text.
-    answer.__annotations__ = {"body": dict[str, str]}
-    following.__annotations__ = {"tab": str}
-    page.__annotations__ = {}
-    app.get("/")(page)
-    app.get("/next")(following)
-    app.post("/answer")(answer)
     return app

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from crosstune.device import check_step
 from crosstune.errors import InputError
-from crosstune.files import read_jsonl, replace_folder, write_json
+from crosstune.files import read_jsonl, write_json
 from crosstune.models import has_ranking_head, resolve_model
 from crosstune.progress import say
 from crosstune.records import Collection, Run
@@ -195,17 +195,14 @@ def _save(network: PreTrainedModel, base: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModel, AutoModelForSequenceClassification
 
-    from crosstune.train.saving import copy_tokenizer
+    from crosstune.train.saving import save_model
 
     kind = AutoModelForSequenceClassification if has_ranking_head(base) else AutoModel
     whole = kind.from_pretrained(base, dtype=torch.float32, local_files_only=True, trust_remote_code=False)
     unknown = whole.base_model.load_state_dict(network.base_model.state_dict(), strict=False).unexpected_keys
     if unknown:
         raise ValueError(f"weights without a place in the base: {unknown}")
-    staging = folder / "model.partial"
-    whole.save_pretrained(staging)
-    copy_tokenizer(base, staging)
-    replace_folder(staging, folder / "model")
+    save_model(whole, base, folder)
 
 
 def _dev(

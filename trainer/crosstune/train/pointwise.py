@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PrinterCallback, TrainingArguments, se
 
 from crosstune.device import check_step
 from crosstune.errors import CheckFailed
-from crosstune.files import replace_folder, write_json
+from crosstune.files import write_json
 from crosstune.models import resolve_model
 from crosstune.processes import count, first_before_others, is_first, place, together
 from crosstune.progress import say
@@ -28,7 +28,7 @@ from crosstune.train.checkpoints import Checkpoints, disk_errors, shared_last_co
 from crosstune.train.memory import MicroBatchTrainer
 from crosstune.train.model import load_cross_encoder, load_two_labels
 from crosstune.train.precision import use_bf16
-from crosstune.train.saving import copy_tokenizer
+from crosstune.train.saving import save_model
 from crosstune.train.stream import Examples, PairCollator, PairStream
 from crosstune.train.trackers import Facts, check_trackers, tracked
 
@@ -193,10 +193,5 @@ def _arguments(settings: PointwiseSettings, seed: int, checkpoints: Path, *, bf1
 
 def _save(model: PreTrainedModel, base: Path, rule: LengthRule, folder: Path) -> None:
     """The model with its two labels, and with one, each with the base's own tokenizer files."""
-    for name in ("two_labels", "model"):
-        staging = folder / f"{name}.partial"
-        if name == "model":
-            model = load_cross_encoder(folder / "two_labels", rule, seed=0)
-        model.save_pretrained(staging)
-        copy_tokenizer(base, staging)
-        replace_folder(staging, folder / name)
+    save_model(model, base, folder, "two_labels")
+    save_model(load_cross_encoder(folder / "two_labels", rule, seed=0), base, folder)

@@ -19,9 +19,9 @@ def copy_tokenizer(base: Path, folder: Path) -> None:
             shutil.copyfile(base / name, folder / name)
 
 
-def save_model(model: PreTrainedModel, base: Path, folder: Path) -> None:
-    """Puts the model with the tokenizer of `base` into `folder`, as `model`."""
-    staging = folder / "model.partial"
+def save_model(model: PreTrainedModel, base: Path, folder: Path, name: str = "model") -> None:
+    """Puts the model with the tokenizer of `base` into `folder`, as `name`."""
+    staging = folder / f"{name}.partial"
     model.save_pretrained(staging)
     copy_tokenizer(base, staging)
-    replace_folder(staging, folder / "model")
+    replace_folder(staging, folder / name)
