@@ -62,8 +62,11 @@ def test_two_scales_are_not_weighed_against_each_other() -> None:
     people, found = pairs_of([[3, 1, 0], [0, 2, 1], [1, 0, 2]])
     measured = agreement(people, found, seed=1, highest=1)
     assert measured.weighted_kappa is None
-    assert measured.why == "no kappa of the grades: people's go to 2, its to 1"
+    beyond = "no kappa of the grades: people's go to 2, its to 1"
+    assert measured.why == beyond
     assert measured.kappa is not None
+    one_query = agreement({("a", "d"): 2, ("a", "e"): 0}, {("a", "d"): 1, ("a", "e"): 0}, seed=1, highest=1)
+    assert one_query.why == f"no interval: the pairs are of one query; {beyond}"
 
 
 def test_pairs_without_a_grade_are_counted_and_not_compared() -> None:

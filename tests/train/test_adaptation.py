@@ -169,7 +169,8 @@ def test_bases_and_corpora_that_cannot_be_adapted(tmp_path: Path) -> None:
     few = Collection("few", {"0-0": " "}, collection.queries, {"dev": {"q0": {"0-0": 1}}})
     (tmp_path / "few").mkdir()
     with pytest.raises(InputError, match="the corpus has 1 passages, too few"):
-        adapt_to_corpus(few, {}, str(base), _settings(), tiny_settings(), 5, tmp_path / "few")
+        found = {"q0": {"0-0": 1.0}}
+        adapt_to_corpus(few, found, str(base), _settings(), tiny_settings(), 5, tmp_path / "few")
     undecided = Collection("none", collection.passages, collection.queries, {"train": {"q0": {"0-0": 1}}})
     with pytest.raises(InputError, match="no dev split"):
         adapt_to_corpus(undecided, run, str(base), _settings(), tiny_settings(), 5, tmp_path / "few")

@@ -52,19 +52,21 @@ def agreement(
     _, query = np.unique([query_id for query_id, _ in pairs], return_inverse=True)
     queries = int(query.max()) + 1 if pairs else 0
     counts = Counter(f"{a}/{b}" for a, b in zip(theirs.tolist(), its.tolist(), strict=True))
-    kappa = interval = weighted = weighted_interval = why = None
-    if len(set((theirs > 0).tolist())) < 2:
-        one = "relevant" if pairs and theirs[0] > 0 else "not relevant"
-        why = (
-            f"no kappa: people call all {len(pairs)} pairs {one}" if pairs else "no kappa: no pair to compare"
-        )
+    kappa = interval = weighted = weighted_interval = None
+    missing: list[str] = []
+    if not pairs:
+        missing.append("no kappa: no pair to compare")
+    elif len(set((theirs > 0).tolist())) < 2:
+        one = "relevant" if theirs[0] > 0 else "not relevant"
+        missing.append(f"no kappa: people call all {len(pairs)} pairs {one}")
     else:
         yes, its_yes = (theirs > 0).astype(int), (its > 0).astype(int)
         kappa = _kappa(yes, its_yes, None)
         interval = _interval(yes, its_yes, query, seed, None)
-        why = "no interval: the pairs are of one query" if queries < 2 else None
+        if queries < 2:
+            missing.append("no interval: the pairs are of one query")
         if theirs.max() > highest:
-            why = f"no kappa of the grades: people's go to {theirs.max()}, its to {highest}"
+            missing.append(f"no kappa of the grades: people's go to {theirs.max()}, its to {highest}")
         elif len(set(theirs.tolist())) > 2:
             weighted = _kappa(theirs, its, "quadratic")
             weighted_interval = _interval(theirs, its, query, seed, "quadratic")
@@ -79,7 +81,7 @@ def agreement(
         weighted_kappa=weighted,
         weighted_interval=weighted_interval,
         counts=dict(sorted(counts.items())),
-        why=why,
+        why="; ".join(missing) or None,
     )
 
 

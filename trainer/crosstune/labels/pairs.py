@@ -104,12 +104,12 @@ def assumed_pairs(
     draw = random.Random(seed)
     assumed: dict[tuple[str, str], int] = {}
     collection = source.collection
-    for query_id in sorted({q for (q, _), grade in people.items() if grade > 0}):
+    relevant = Counter(query_id for (query_id, _), grade in people.items() if grade > 0)
+    for query_id in sorted(relevant):
         judged = {d for qrels in collection.qrels.values() for d in qrels.get(query_id, {})}
         seen = candidates.get(query_id, {})
         free = sorted(d for d in seen if d not in judged and d in collection.passages)
-        wanted = sum(q == query_id and grade > 0 for (q, _), grade in people.items())
-        for doc_id in draw.sample(free, min(wanted, len(free))):
+        for doc_id in draw.sample(free, min(relevant[query_id], len(free))):
             assumed[query_id, doc_id] = 0
     return assumed
 

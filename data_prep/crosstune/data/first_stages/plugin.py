@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -79,11 +79,16 @@ def _well_formed(found: Any, where: str) -> Found:
         raise InputError(f"{where}: search returned a {type(found).__name__}; {expected}")
     for query_id, rows in found.items():
         for row in rows:
-            pair: Sequence[Any] = row if isinstance(row, tuple | list) and len(row) == 2 else (None, None)
-            try:
-                fits = isinstance(pair[0], str) and float(pair[1]) is not None
-            except (TypeError, ValueError):
-                fits = False
-            if not fits:
+            if not _is_pair(row):
                 raise InputError(f"{where}: search returned {row!r:.80} for query {query_id!r}; {expected}")
     return found
+
+
+def _is_pair(row: Any) -> bool:
+    if not isinstance(row, tuple | list) or len(row) != 2 or not isinstance(row[0], str):
+        return False
+    try:
+        float(row[1])
+    except (TypeError, ValueError):
+        return False
+    return True
