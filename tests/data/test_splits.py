@@ -13,14 +13,16 @@ from crosstune.data.readers.records import Example, Judgement
 from crosstune.data.splits import SplitRule, divide
 from crosstune.data.store import Store
 from crosstune.errors import InputError
+from crosstune.records import Split
 
 WORDS = "river stone cloud bread lamp chair paper glass horse train bottle window garden pencil".split()  # noqa: SIM905
 
 
-def _store(pairs: list[tuple[str, str]]) -> Store:
+def _store(pairs: list[tuple[str, str]], sides: dict[str, Split] | None = None) -> Store:
+    """`sides`: query text -> the split that the input says."""
     store = Store(Path(":memory:"), keep_rows=False)
     for query, passage in pairs:
-        store.add(Example(query, [passage], [1], "x:1"))
+        store.add(Example(query, [passage], [1], "x:1", split=(sides or {}).get(query)))
     return store
 
 
@@ -51,16 +53,13 @@ def test_shares_and_seed_decide() -> None:
     assert sorted(first.values()).count("test") == 5
 
 
-def _with_splits(sides: dict[str, str]) -> Store:
-    store = Store(Path(":memory:"), keep_rows=False)
-    for number, (query, split) in enumerate(sides.items()):
-        store.add(Example(query, [f"p{number}"], [1], "x:1", split=split))
-    return store
+def _with_splits(sides: dict[str, Split]) -> Store:
+    return _store([(query, f"p{number}") for number, query in enumerate(sides)], sides)
 
 
 def test_dev_is_drawn_from_train_where_only_dev_is_missing() -> None:
     queries = _queries(50)
-    sides = {query: "test" if n < 10 else "train" for n, query in enumerate(queries)}
+    sides: dict[str, Split] = {query: "test" if n < 10 else "train" for n, query in enumerate(queries)}
     sides[f"{queries[0]}?"] = "train"  # nearly a test query
     store = _with_splits(sides)
     told = divide(store, SplitRule(0.1, 0.1, 3))
@@ -68,14 +67,26 @@ def test_dev_is_drawn_from_train_where_only_dev_is_missing() -> None:
     found = _sides(store)
     assert {query for query, split in found.items() if split == "test"} == {*queries[:10]}
     assert sorted(found.values()).count("dev") == 4
-    for kept in (
+    unchanged: list[dict[str, Split]] = [
         {**sides, "a dev query": "dev"},
         dict.fromkeys(queries, "train"),
         {"a": "train", "b": "test"},
-    ):
+    ]
+    for kept in unchanged:
         store = _with_splits(kept)
         assert divide(store, SplitRule()) == "kept as the input has them"
         assert _sides(store) == kept
+
+
+def test_what_is_nearly_a_test_query_is_not_drawn_for_dev() -> None:
+    queries = _queries(50)
+    sides: dict[str, Split] = {query: "test" if n < 10 else "train" for n, query in enumerate(queries)}
+    near: dict[str, Split] = {f"{query}?": "train" for query in queries[:10]}
+    store = _with_splits(sides | near)
+    divide(store, SplitRule(0.7))
+    found = _sides(store)
+    assert {found[query] for query in near} == {"train"}
+    assert sorted(found.values()).count("dev") == 35
 
 
 @settings(max_examples=20, deadline=None)

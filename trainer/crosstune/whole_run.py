@@ -47,16 +47,10 @@ def _check_split(split: Split, use: str, positives: dict[str, int]) -> None:
 
 def _check_positions(recipe: Recipe) -> None:
     from crosstune.models import resolve_model
-    from crosstune.train.model import positions_of
+    from crosstune.train.model import check_positions, positions_of
 
     base = resolve_model(recipe.model)
     positions = positions_of(base)
-    asked = {"train.max_tokens": recipe.train.max_tokens}
+    check_positions(base, positions, "train.max_tokens", recipe.train.max_tokens)
     if recipe.adapt.steps:
-        asked["adapt.max_tokens"] = recipe.adapt.max_tokens
-    for key, tokens in asked.items():
-        if positions is not None and tokens > positions:
-            raise InputError(
-                f"{base}: the base has {positions} positions, {key} is {tokens}; "
-                f"set {key}={positions} or less"
-            )
+        check_positions(base, positions, "adapt.max_tokens", recipe.adapt.max_tokens)

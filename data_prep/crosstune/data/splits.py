@@ -27,7 +27,7 @@ _ELSE = (
 
 @dataclass(frozen=True)
 class SplitRule:
-    """How queries are divided when the input does not say.
+    """How queries are divided when the input does not say, or says train and test and no dev.
 
     `dev`, `test`: shares of the judged queries, of which no more than `MOST_QUERIES` are drawn for each.
     `disjoint_positives`: queries that share a positive go to the same split too, and not only queries of
@@ -93,6 +93,7 @@ def _draw(store: Store, rule: SplitRule) -> dict[str, str]:
             f"{wanted['test']} of test beside those of train{_ELSE}"
         )
     near = _Neighbours(store, rule.disjoint_positives)
+    drawable = set(judged)  # what is nearly a query of a test split that is there stays in train
     chosen: dict[str, str] = {}
     left_in_train: set[str] = set()
     order = random.Random(rule.seed).sample(judged, len(judged))
@@ -105,7 +106,7 @@ def _draw(store: Store, rule: SplitRule) -> dict[str, str]:
                 if query in chosen or query in left_in_train:
                     continue
                 together = near.all_of(query, most=max(1, size - filled))
-                if together is None:
+                if together is None or not together <= drawable:
                     left_in_train.add(query)
                     continue
                 chosen.update(dict.fromkeys(together, split))

@@ -38,7 +38,7 @@ def convert(
         typer.Option(metavar="ROLE=COLUMN", help="Which column is what, for example query=question."),
     ] = None,
     dev: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Share of the queries, if IN has no splits.")
+        float, typer.Option(min=0, max=0.9, help="Share of the queries, if IN has no splits, or all but dev.")
     ] = 0.1,
     test: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of the queries, if IN has no splits.")

@@ -210,9 +210,10 @@ class PairEncoder:
 
     def _parts(self, pairs: Sequence[tuple[str, str]]) -> Iterator[Sequence[tuple[str, str]]]:
         """The pairs in turn, up to about `ENCODED_CHARACTERS` of them at once."""
+        longest = self.rule.characters
         start, size = 0, 0
         for end, pair in enumerate(pairs, start=1):
-            size += sum(min(len(text), self.rule.characters) for text in pair)
+            size += sum(min(len(text), longest) for text in pair)
             if size >= ENCODED_CHARACTERS or end == len(pairs):
                 yield pairs[start:end]
                 start, size = end, 0

@@ -35,11 +35,11 @@ class Scorer:
         self.forward = open_forward(self.manifest, self.backend, path, threads)
 
     def scores(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
-        return [
-            score
-            for start in range(0, len(pairs), PAIRS_AT_ONCE)
-            for score in self._scored(self._encoder.encode(pairs[start : start + PAIRS_AT_ONCE]))
-        ]
+        scores: list[Score] = []
+        for start in range(0, len(pairs), PAIRS_AT_ONCE):
+            encoded = self._encoder.encode(pairs[start : start + PAIRS_AT_ONCE])
+            scores += self._scores(encoded, self._best(encoded))
+        return scores
 
     def scores_until(self, deadline: float, query: str, texts: Sequence[str]) -> list[Score]:
         """Of as many texts, from the first on, as `score_until` reaches."""
@@ -110,9 +110,6 @@ class Scorer:
             )
             for one, pair, probability in zip(best, encoded, probabilities, strict=True)
         ]
-
-    def _scored(self, encoded: Sequence[EncodedPair]) -> list[Score]:
-        return self._scores(encoded, self._best(encoded))
 
     def _best(self, encoded: Sequence[EncodedPair]) -> list[Best]:
         """The logit of each pair, and which of its windows has it."""

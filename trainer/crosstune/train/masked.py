@@ -15,7 +15,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, DataCollatorForLan
 from crosstune.errors import CheckFailed, InputError, first_line
 from crosstune.train.callbacks import StepProgress
 from crosstune.train.checkpoints import ResumableTrainer
-from crosstune.train.model import usable_positions
+from crosstune.train.model import check_positions, usable_positions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -123,12 +123,7 @@ def load_masked_model(base: Path, max_tokens: int, seed: int) -> tuple[PreTraine
             f"{base}: cannot be loaded to guess masked words ({first_line(error)}); adapt.steps needs an "
             "encoder of a family that has such a head. Set adapt.steps=0 to do without"
         ) from None
-    positions = usable_positions(model.config)
-    if positions is not None and positions < max_tokens:
-        raise InputError(
-            f"{base}: the base has {positions} positions, adapt.max_tokens is {max_tokens}; "
-            f"set adapt.max_tokens={positions} or less"
-        )
+    check_positions(base, usable_positions(model.config), "adapt.max_tokens", max_tokens)
     return model, sorted(report["missing_keys"])
 
 

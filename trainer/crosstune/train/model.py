@@ -168,6 +168,14 @@ def usable_positions(config: PretrainedConfig) -> int | None:
     return int(positions) - (config.pad_token_id + 1 if "roberta" in config.model_type else 0)
 
 
+def check_positions(base: Path, positions: int | None, key: str, tokens: int) -> None:
+    """Raises `InputError` where the recipe's `key` asks for more tokens than the base has positions."""
+    if positions is not None and positions < tokens:
+        raise InputError(
+            f"{base}: the base has {positions} positions, {key} is {tokens}; set {key}={positions} or less"
+        )
+
+
 def _check(model: PreTrainedModel, folder: Path, rule: LengthRule) -> None:
     import torch
 
@@ -176,12 +184,7 @@ def _check(model: PreTrainedModel, folder: Path, rule: LengthRule) -> None:
         raise InputError(
             f"{folder / 'config.json'}: pad_token_id is missing; a cross-encoder pads its batches"
         )
-    usable = usable_positions(config)
-    if usable is not None and usable < rule.max_tokens:
-        raise InputError(
-            f"{folder}: the base has {usable} positions, train.max_tokens is {rule.max_tokens}; "
-            f"set train.max_tokens={usable} or less"
-        )
+    check_positions(folder, usable_positions(config), "train.max_tokens", rule.max_tokens)
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise InputError(f"{folder}: weight {name} holds NaN or infinity; the model is damaged")

@@ -31,7 +31,7 @@ Spread = Callable[[Iterator[Positives]], Iterator[Mined]]
 class MiningSummary:
     """What `mining.json` holds.
 
-    `positives_not_retrieved`: of those that were mined, all but the ones that `left_out` names.
+    `positives_not_retrieved`: of those that were mined, all but `UNSEEN`.
     `candidates`: what became of every candidate that was seen for a group; the counts other than `seen` sum
     to it. `left_out`: positives that got no group, by reason. `ledger`: rows of the ledger by reason.
     `taken_from`: negatives taken by the first stage whose quota took them; `random` are those that none

@@ -177,8 +177,9 @@ class Gate:
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         """HEAD is answered as GET is (RFC 9110, 9.3.2); the server below leaves the body out."""
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        await self._app({**scope, "method": method}, receive, send)
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send)
 
     def _record(self, exchange: Exchange) -> None:
         seconds = time.perf_counter() - exchange.started

@@ -73,7 +73,6 @@ class Curve:
     beginning: Window
     end: Window
     evaluations: Sequence[Row]
-    groups: int
 
     def before(self, step: int) -> Window:
         """As much as `end` has, up to a step."""
@@ -92,7 +91,6 @@ def curve(plan: Plan, rows: Sequence[Row]) -> Curve:
         beginning=Window(entries[: _enough(plan, entries, BEGINNING)]),
         end=Window(entries[len(entries) - _enough(plan, entries[::-1], WINDOW) :]),
         evaluations=[row for row in rows if "eval_nDCG@10" in row],
-        groups=plan.groups_per_step * sum(steps for steps, _ in entries),
     )
 
 

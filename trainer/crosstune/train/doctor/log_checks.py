@@ -31,7 +31,7 @@ def check(plan: Plan, data: DataSigns, seen: Curve, *, lost: bool, explained: bo
     that is no number, accounts for a model that learned nothing."""
     dead = _no_gradient(seen)
     # Dev falls as well when the labels are the wrong way round.
-    reading = _labels_reversed(seen) or _over_fitting(plan, seen)
+    reading = _labels_reversed(plan, seen) or _over_fitting(plan, seen)
     found = [reading, _length_bias(data, seen)]
     if not explained:
         found += [dead, _frozen_head(seen)]
@@ -138,9 +138,10 @@ def _did_not_learn(plan: Plan, seen: Curve) -> Diagnosis | None:
     )
 
 
-def _labels_reversed(seen: Curve) -> Diagnosis | None:
+def _labels_reversed(plan: Plan, seen: Curve) -> Diagnosis | None:
     right = seen.end.mean("pairs_right")
-    if right is None or seen.groups < WINDOW_GROUPS:
+    groups = plan.groups_per_step * sum(steps for steps, _ in seen.steps.rows)
+    if right is None or groups < WINDOW_GROUPS:
         return None
     last = seen.evaluations[-1] if seen.evaluations else {}
     on_dev, believed = last.get("eval_pairs_right"), last.get("eval_pairs_queries", 0) >= DEV_QUERIES
