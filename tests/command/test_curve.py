@@ -77,7 +77,7 @@ def test_too_few_labels_for_a_curve(
     done = crosstune("run", recipe, "curve=true")
     assert done.code == 2
     assert "the run trains on 10 labelled queries" in done.err
-    assert (tmp_path / "runs/tiny/export/manifest.json").is_file(), "the run itself is done"
+    assert not (tmp_path / "runs/tiny/retrieve").exists(), "said before the first stage, not after the last"
     shutil.rmtree(tmp_path / "runs")
     taken = crosstune("run", recipe, "curve=true", f"tuned={tmp_path / 'model'}")
     assert taken.code == 2 and "curve is about a training" in taken.err

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from crosstune.export import ExportSettings
-from crosstune.export.gate import compare_ranking, score_sample
+from crosstune.export.gate import compare_ranking, score_sample, tau
 from crosstune.serve import Reranker, Score
 from crosstune.serve.engines import Format
 from export_sample import sample_of_words
@@ -53,3 +53,10 @@ def test_rounding_is_no_difference(wavering: Wavering) -> None:
     parity = compare_ranking(wavering, exact, SAMPLE)
     assert parity.steady
     assert not any(parity.failures(name, LOOSE) for name in FORMATS)
+
+
+@pytest.mark.parametrize("logits", [[3, 3, 0], [0, 0, 0, 2, 1, 2, 2], [3, 3, 0, 2, 3, 3, 2, 3, 2, 1]])
+def test_equal_orders_with_ties_reach_a_limit_of_one(logits: list[float]) -> None:
+    exact = {str(place): logit for place, logit in enumerate(logits)}
+    assert tau(exact, exact) == 1
+    assert tau({doc: -logit for doc, logit in exact.items()}, exact) == -1
