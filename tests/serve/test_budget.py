@@ -6,7 +6,9 @@ import asyncio
 import dataclasses
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,9 +97,10 @@ def test_makespan_by_hand(lengths: list[int], threads: int, expected: int) -> No
     assert makespan(lengths, threads, 512) == expected
 
 
-def test_a_budget_that_suffices_changes_nothing(reranker: Reranker) -> None:
+@pytest.mark.parametrize("budget", [600_000, np.float32(600_000), np.int64(600_000)])
+def test_a_budget_that_suffices_changes_nothing(reranker: Reranker, budget: Any) -> None:
     ranked = reranker.rank(QUERY, TEXTS)
-    within = reranker.rank(QUERY, TEXTS, budget_ms=600_000)
+    within = reranker.rank(QUERY, TEXTS, budget_ms=budget)
     assert within.scored == len(TEXTS)
     assert [hit.index for hit in within] == [hit.index for hit in ranked]
     assert [hit.logit for hit in within] == pytest.approx([hit.logit for hit in ranked], abs=1e-5)

@@ -115,6 +115,7 @@ RANKS: list[tuple[dict[str, Any], str]] = [
     ({"top_k": True}, "top_k is True; a whole number"),
     ({"budget_ms": "3"}, "budget_ms is '3'"),
     ({"budget_ms": True}, "budget_ms is True"),
+    ({"budget_ms": np.float32(-1)}, "budget_ms is"),
     ({"budget_ms": 9.0, "explain": True}, "explain and budget_ms"),
     ({"first_stage_scores": [1.0]}, "found 1 scores for 3 documents"),
     ({"first_stage_scores": 3.0}, "first_stage_scores: .* found float$"),

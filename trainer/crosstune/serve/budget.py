@@ -6,6 +6,7 @@ import heapq
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
 from typing import Protocol, TypeVar
 
 from crosstune.errors import InputError
@@ -31,7 +32,7 @@ def deadline_after(budget_ms: float | None) -> float | None:
     above 0."""
     if budget_ms is None:
         return None
-    is_number = isinstance(budget_ms, int | float) and not isinstance(budget_ms, bool)
+    is_number = isinstance(budget_ms, Real) and not isinstance(budget_ms, bool)  # numpy's are such, too
     if not is_number or not budget_ms > 0:
         raise InputError(f"budget_ms is {budget_ms!r:.40}; a number of milliseconds above 0 was expected")
     return time.perf_counter() + budget_ms / 1000

@@ -46,6 +46,8 @@ class Manifest:
     scales: dict[Kind, Scale]
     formats: dict[Format, str]
     """Name of a format -> its file below the folder."""
+    seal: str
+    """By which two exports are told apart."""
 
 
 def schema_of(rule: LengthRule) -> int:
@@ -119,6 +121,7 @@ def _manifest(path: Path, values: Mapping[str, Any]) -> Manifest:
         fusion,
         read_scales(values.get("calibration"), values.get("threshold"), fused=fusion is not None),
         _formats(values["formats"], files),
+        values[SEAL],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -40,6 +40,7 @@ class Reranker:
 
         Raises `InputError` for a folder that is not what the export wrote and for a format that it lacks.
         """
+        self._folder = Path(folder).absolute()
         self._scorer = Scorer(Path(folder), backend)
         self.backend = self._scorer.backend
 
@@ -47,6 +48,10 @@ class Reranker:
     def load(cls, folder: str | os.PathLike[str], backend: str = "auto") -> Reranker:
         """The same by a name."""
         return cls(folder, backend)
+
+    def __reduce__(self) -> tuple[Callable[..., Reranker], tuple[object, ...]]:
+        """A copy loads the folder again, where it must be the same export: weights are not pickled."""
+        return _loaded_again, (str(self._folder), self.backend, self._scorer.manifest.seal)
 
     @property
     def precision(self) -> Precision:
@@ -297,3 +302,13 @@ class Reranker:
             ]
 
         return Window(read, rank)
+
+
+def _loaded_again(folder: str, backend: str, seal: str) -> Reranker:
+    """Of a pickle. Raises `InputError` as `Reranker` does and where another export lies there by now."""
+    reranker = Reranker(folder, backend)
+    if reranker._scorer.manifest.seal != seal:
+        raise InputError(
+            f"{folder}: another export than the one that was pickled; load it by Reranker({folder!r})"
+        )
+    return reranker
