@@ -33,5 +33,11 @@ def test_a_student_of_fewer_layers_learns_from_the_trained_model(
     assert layers == [2, 1]
     tuned = read_json(root / "whole" / "evaluate" / "metrics.json")["splits"]["test"]["tuned"]
     assert json.loads(done.out)["splits"]["test"]["base"] == pytest.approx(tuned), "what it is compared with"
+    merged = crosstune(
+        *("merge", "whole/train/model", "half", "--alpha", "0:1:.5", "--probe", f"beir:{collection}"),
+        *("--out", "merged"),
+    )
+    assert merged.code == 0, merged.err
+    assert read_json(root / "merged" / "model" / "config.json")["num_hidden_layers"] == 1
     compared = crosstune("compare", "whole", "half")
     assert compared.code == 0, compared.err

@@ -18,7 +18,7 @@ from conftest import Crosstune
 from crosstune.errors import InputError
 from crosstune.run import RunFolder
 from crosstune.search_space import Choice, Span, parse_space
-from crosstune.sweep import report_evaluations
+from crosstune.sweep import _study, report_evaluations
 
 SPACE = ("train.learning_rate=1e-5..1e-2:log", "train.loss=lce|ranknet", "train.dropout=0")
 
@@ -123,5 +123,19 @@ def test_a_trial_below_the_median_of_the_others_is_stopped(tmp_path: Path) -> No
     assert not report_evaluations(bad, folder), "nothing was evaluated yet"
     log.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "eval_nDCG@10": 0.7}\n{"step": 3, "eval_nD')
     assert not report_evaluations(good, folder)
-    log.write_text('{"step": 2, "eval_nDCG@10": 0.3}\n')
+    log.write_text('{"step": 0, "eval_nDCG@10": 0.3}\n')
+    assert not report_evaluations(bad, folder), "before the first step it is no match for a trained one"
+    log.write_text('{"step": 0, "eval_nDCG@10": 0.9}\n{"step": 2, "eval_nDCG@10": 0.3}\n')
     assert report_evaluations(bad, folder)
+
+
+def test_a_search_that_goes_on_draws_other_trials(tmp_path: Path) -> None:
+    rate = Span("train.learning_rate", 1e-5, 1e-4, True, False)
+    drawn = []
+    for _ in range(3):
+        study = _study(tmp_path, {"recipe": "domain"}, 13)
+        for _ in range(2):
+            trial = study.ask()
+            drawn.append(rate.suggest(trial))
+            study.tell(trial, 0.5)
+    assert len({*drawn}) == 6

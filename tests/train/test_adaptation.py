@@ -154,6 +154,17 @@ def test_masked_texts_are_bert_s_masking_and_depend_on_the_seed_alone(tmp_path: 
     assert masked / guessed == pytest.approx(0.8, abs=0.05)
 
 
+def test_a_text_of_unknown_words_alone_has_nothing_to_guess(tmp_path: Path) -> None:
+    """The second piece of a long one, too."""
+    masker = load_masker(tiny_cross_encoder(tmp_path / "base"), 0.15)
+    unknown = "\N{PANDA FACE} " * 30
+    assert pieces_of(masker.tokenizer, [unknown], 16) == []
+    pieces = pieces_of(masker.tokenizer, [f"open {unknown}", unknown], 16)
+    assert len(pieces) == 1
+    texts = MaskedTexts(pieces, 50, masker, seed=1)
+    assert all((texts[number]["labels"] != UNMASKED).any() for number in range(50))
+
+
 def test_bases_and_corpora_that_cannot_be_adapted(tmp_path: Path) -> None:
     base = tiny_base(tmp_path / "base", "bert")
     with pytest.raises(InputError, match=r"64 positions, adapt.max_tokens is 100; set adapt.max_tokens=64"):

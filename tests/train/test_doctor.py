@@ -67,7 +67,7 @@ def test_a_rate_too_low_does_not_learn(tmp_path: Path) -> None:
 
 def test_labels_without_any_rule_are_not_learned_in_one_epoch(tmp_path: Path) -> None:
     rng = random.Random(2)
-    groups = [group(f"g{n}", "open", [" ".join(words(rng, 4, 8)) for _ in "abcd"]) for n in range(64)]
+    groups = [group(f"g{n}", "open", [" ".join(words(rng, 4, 8)) for _ in "abcd"]) for n in range(128)]
     found = diagnoses(run(tmp_path, groups, epochs=1, learning_rate=1e-4))
     assert list(found) == ["did_not_learn"]
     assert found["did_not_learn"].change == {"train.epochs": 2.0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 
 from crosstune.records import Collection, Group, Run
 from crosstune.train import resolve_model
-from crosstune.train.bi_encoder import BiEncoder, _also_positive, adapt, in_batch_loss
+from crosstune.train.bi_encoder import BiEncoder, _also_positive, _Pairs, adapt, in_batch_loss
 from crosstune.train.precision import use_bf16
 from crosstune.train.teacher import OwnVectors, _features, dev_lists, fit_weights
 from models import tiny_cross_encoder
@@ -140,6 +141,34 @@ def test_an_adaptation_brings_queries_and_their_passages_together(tmp_path: Path
     before = loss()
     adapt(encoder, groups, bf16=False, seed=1, folder=tmp_path / "scratch")
     assert loss() < before
+
+
+def test_each_positive_of_a_group_is_brought_near_and_none_is_a_negative(tmp_path: Path) -> None:
+    encoder = BiEncoder(tiny_cross_encoder(tmp_path / "model"), 32)
+    ids = ["p", "n", "r"]
+    docs = ["file", "close", "path"]
+    pairs = _Pairs(encoder, [Group("q", "file", ids, docs, [2, 0, 1], [1.0] * 3, [None] * 3)])
+    rows = [pairs[number] for number in range(len(pairs))]
+    assert [(row["doc_id"], row["positives"]) for row in rows] == [("p", {"p", "r"}), ("r", {"p", "r"})]
+
+
+def test_groups_without_a_positive_adapt_nothing(tmp_path: Path) -> None:
+    encoder = BiEncoder(tiny_cross_encoder(tmp_path / "model"), 32)
+    before = encoder.embed(["file"], "texts").clone()
+    none = Group("q", "file", ["a", "b"], ["open", "close"], [0, 0], [1.0] * 2, [2.0, 1.0])
+    adapt(encoder, [none], bf16=False, seed=1, folder=tmp_path / "scratch")
+    assert torch.equal(encoder.embed(["file"], "texts"), before)
+
+
+def test_the_scores_of_minings_teacher_stay_and_the_vectors_are_the_start(tmp_path: Path) -> None:
+    collection, dev = _collection("how do I cook pasta", "d0")
+    taught = dataclasses.replace(_group(), teacher_scores=[3.0, 1.0, 2.0])
+    started: list[Sequence[Group]] = []
+    own = OwnVectors(
+        resolve_model(PACKAGED), "base", 128, tmp_path, 1, False, lambda _, scored: started.append(scored)
+    )
+    assert own.teach([taught], collection, dev) == [taught]
+    assert len(started) == 1
 
 
 def test_the_weights_that_made_the_data_are_found() -> None:

@@ -216,6 +216,37 @@ def test_eight_groups_at_once_equal_eight_times_one(tmp_path: Path) -> None:
     assert_same_training(outs[0], outs[1], atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("loss", ["lce", "bce"])
+def test_the_parts_of_a_step_count_by_what_they_hold(tmp_path: Path, loss: str) -> None:
+    """21 groups of unequal size, 8 a step: the last step of an epoch has parts of 4 and 1."""
+    model = tiny_cross_encoder(tmp_path / "base")
+    groups = [
+        dataclasses.replace(
+            g, doc_ids=g.doc_ids[:size], docs=g.docs[:size], labels=g.labels[:size],
+            first_stage_scores=[None] * size, teacher_scores=[None] * size,
+        )
+        for g, size in zip(random_groups(21), [4, 2, 3] * 7, strict=True)
+    ]  # fmt: skip
+    collection, run = dev_of(random_groups(4))
+    outs = [tmp_path / f"out{accumulate}" for accumulate in (1, 2)]
+    for accumulate, out in zip((1, 2), outs, strict=True):
+        out.mkdir()
+        settings = tiny_settings(accumulate=accumulate, loss=loss, teacher="none", learning_rate=1e-4)
+        train(groups, collection, run, str(model), settings, 5, out)
+    assert_same_training(outs[0], outs[1], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("evaluations", "steps"), [(2, [3, 5]), (4, [2, 4, 5]), (50, [1, 2, 3, 4, 5])])
+def test_a_training_is_as_long_as_its_epochs_and_evaluated_at_its_end(
+    tmp_path: Path, evaluations: int, steps: list[int]
+) -> None:
+    """20 groups, 8 a step, 2 epochs."""
+    out, _ = train_tiny(tmp_path, "out", count=20, teacher="none", evaluations=evaluations, patience=50)
+    rows = [json.loads(line) for line in (out / "train_log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "eval_nDCG@10" in row] == steps
+    assert json.loads((out / "train.json").read_text())["steps"] == 5
+
+
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 def test_micro_batches_give_the_gradient_of_one_padded_batch(tmp_path: Path, loss: str) -> None:
     folder = tiny_cross_encoder(tmp_path / "base")

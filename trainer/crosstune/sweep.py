@@ -97,7 +97,6 @@ def _study(root: Path, about: dict[str, Any], seed: int) -> Study:
     study = optuna.create_study(
         study_name="sweep",
         storage=f"sqlite:///{root / 'study.sqlite'}",
-        sampler=optuna.samplers.TPESampler(seed=seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
         direction="maximize",
         load_if_exists=True,
@@ -110,6 +109,8 @@ def _study(root: Path, about: dict[str, Any], seed: int) -> Study:
             "with the same words, or give another folder with run_dir=PATH"
         )
     study.set_user_attr("about", about)
+    # A search that goes on draws on, where the same seed would draw its first trials again.
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.get_trials(deepcopy=False)))
     return study
 
 
@@ -198,7 +199,8 @@ def report_evaluations(trial: Trial, folder: RunFolder) -> bool:
     rows = [
         line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")
     ]
-    found = [value for row in map(json.loads, rows) if (value := row.get(MEASURE)) is not None]
+    # What some trainings begin with, before their first step, is no match for an evaluation of others.
+    found = [row[MEASURE] for row in map(json.loads, rows) if MEASURE in row and row["step"] > 0]
     known = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
     for number in range(len(known), len(found)):
         trial.report(found[number], number)

@@ -45,7 +45,7 @@ def merge(
         Path | None, typer.Option(metavar="FOLDER", help="TUNED-merged by default for a run folder.")
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(min=8, help="Of a pair, where TUNED is no run folder; 128 by default.")
+        int | None, typer.Option(min=8, help="Of a pair, where TUNED is no run folder; 256 by default.")
     ] = None,
     max_query_tokens: Annotated[
         int | None, typer.Option(min=1, help="Of a query, where TUNED is no run folder; 64 by default.")

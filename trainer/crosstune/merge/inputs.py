@@ -37,11 +37,13 @@ class Request:
 @dataclass(frozen=True)
 class Inputs:
     """`base`, `tuned`: folders; `own`: whether `base`, with a head drawn by `seed` where it has none, is
-    what the training of `tuned` began with; `domain`, `probe`: dev queries; `recipe`, `run`: of a run."""
+    what the training of `tuned` began with; `layers`: those of `base` that this kept; `domain`, `probe`: dev
+    queries; `recipe`, `run`: of a run."""
 
     base: Path
     tuned: Path
     own: bool
+    layers: int | list[int] | None
     rule: LengthRule
     seed: int
     domain: Probe
@@ -81,6 +83,7 @@ def _of_run(request: Request) -> Inputs:
         base=base,
         tuned=folder.model,
         own=own,
+        layers=train.layers if own and base != folder.start else None,
         rule=train.length_rule,
         seed=recipe.seed,
         domain=Probe(recipe.collection, "dev", judged, dev, collection.queries, collection.passages),
@@ -111,6 +114,7 @@ def _of_folders(request: Request) -> Inputs:
         base=resolve_model(request.base),
         tuned=tuned,
         own=False,
+        layers=None,
         rule=_rule(request, tuned),
         seed=request.seed,
         domain=open_probe(_settings(request.collection), ("dev",), request.seed),

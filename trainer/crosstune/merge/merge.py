@@ -26,6 +26,7 @@ from crosstune.serve.pairs import PairEncoder
 from crosstune.stage_inputs import model_digest
 from crosstune.train import AdaptSettings
 from crosstune.train.blend import blend
+from crosstune.train.layers import with_layers
 from crosstune.train.saving import copy_tokenizer
 from crosstune.train.scoring import score_run
 from crosstune.train.zero import leaves_zero_open, offset_to_share, shift_head
@@ -63,10 +64,13 @@ def merge(request: Request) -> Merged:
         return done
     if not inputs.own:
         check_mergeable(inputs.base, inputs.tuned)
-    start, model = load_ends(inputs.base, inputs.tuned, inputs.rule, inputs.seed)
+    work = _work_folder(inputs.out, key)
+    base = inputs.base
+    if inputs.layers is not None:
+        base = with_layers(base, inputs.layers, inputs.rule, inputs.seed, work)
+    start, model = load_ends(base, inputs.tuned, inputs.rule, inputs.seed)
     model.to(device())
     ends = start.state_dict(), {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    work = _work_folder(inputs.out, key)
     encoder = PairEncoder.from_folder(inputs.tuned, inputs.rule)
     domains = {"domain": inputs.domain, "probe": inputs.probe}
     runs: dict[str, dict[float, Run]] = {name: {} for name in DOMAINS}

@@ -43,9 +43,8 @@ def training_arguments(
     whether dev is asked before the first step."""
     from transformers import TrainingArguments
 
-    # Rounded up to whole intervals, so that the last step is evaluated as well.
-    every = math.ceil(settings.epochs * groups / settings.groups_per_step / settings.evaluations)
-    steps = every * settings.evaluations
+    steps = math.ceil(settings.epochs * groups / settings.groups_per_step)
+    every = math.ceil(steps / settings.evaluations)  # and at the last step: `LastStep`
     arguments = partial(
         TrainingArguments,
         **common_arguments(checkpoints, seed),

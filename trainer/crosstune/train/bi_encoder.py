@@ -183,9 +183,11 @@ def adapt(encoder: BiEncoder, groups: Sequence[Group], bf16: bool, seed: int, fo
     """Trains the bi-encoder on the groups' queries and positives, in place; `folder` is for scratch files.
 
     The other positives of a step are the negatives (Henderson et al. 2017, arXiv:1705.00652), but for those
-    that are positives of the same query. A text is encoded once and compared with all others, so that this
-    costs a small part of what the cross-encoder does.
+    that are positives of the same query; without any positive the weights stay as they are. A text is encoded
+    once and compared with all others, so that this costs a small part of what the cross-encoder does.
     """
+    if not any(label > 0 for group in groups for label in group.labels):
+        return
     pairs = _Pairs(encoder, groups)
     steps = math.ceil(min(EPOCHS * len(pairs), MOST_PAIRS) / PAIRS_A_STEP)
     set_seed(seed)
@@ -220,7 +222,12 @@ class _Pairs(Dataset[dict[str, Any]]):
     """Each distinct query with each of its positives."""
 
     def __init__(self, encoder: BiEncoder, groups: Sequence[Group]) -> None:
-        found = {(g.query_id, g.doc_ids[0]): (g.query, g.docs[0]) for g in groups}
+        found = {
+            (g.query_id, doc_id): (g.query, doc)
+            for g in groups
+            for doc_id, doc, label in zip(g.doc_ids, g.docs, g.labels, strict=True)
+            if label > 0
+        }
         self._keys = list(found)
         self._queries = encoder.ids([query for query, _ in found.values()], QUERY_TOKENS)
         self._passages = encoder.ids([passage for _, passage in found.values()])

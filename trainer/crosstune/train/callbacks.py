@@ -43,6 +43,15 @@ def _line(row: Mapping[str, Any]) -> str:
     return json.dumps({"step": row["step"], **dict(sorted(row.items()))}) + "\n"  # as a checkpoint sorts them
 
 
+class LastStep(TrainerCallback):  # type: ignore[misc]
+    """Evaluates the last step, where it ends no whole interval, too."""
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        control.should_evaluate |= state.global_step >= state.max_steps
+
+
 class StepProgress(TrainerCallback):  # type: ignore[misc]
     """Shows steps and the remaining time, and each dev evaluation as a line."""
 

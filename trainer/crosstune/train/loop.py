@@ -13,6 +13,8 @@ from crosstune.errors import CheckFailed
 from crosstune.heap import give_back
 from crosstune.processes import count, is_first, shared, summed
 from crosstune.train.doctor.signs import StepSigns, flattened
+from crosstune.train.doctor.thresholds import NO_NUMBER
+from crosstune.train.loss_kinds import TEACHER_ALONE, LossKind
 from crosstune.train.losses import GroupLoss, Lists, kl_divergence
 from crosstune.train.memory import MicroBatchTrainer
 from crosstune.train.row_trainer import RowTrainer
@@ -20,15 +22,15 @@ from crosstune.train.windows import take_best_windows, words_of
 
 Rates = Callable[[PreTrainedModel, Collection[str]], list[dict[str, Any]]]
 """The network and the names of the weights that decay -> the optimizer's groups."""
-TEACHER_ALONE = 0.5
 TEACHER_WEIGHT = 0.5
 
 
 class GroupTrainer(RowTrainer, MicroBatchTrainer):
     """A `Trainer` over groups.
 
-    `loss` is computed on the logits of all groups of a step at once, so that cutting the pairs into
-    micro-batches never changes the gradient. A loss that learns from a teacher is all that is learned from.
+    `loss`, of this `kind`, is computed on the logits of all groups of a step at once, so that cutting the
+    pairs into micro-batches never changes the gradient, and each part of an accumulated step counts by what
+    it holds. A loss that learns from a teacher is all that is learned from.
     With one that learns from labels, and groups that carry a teacher's logits, the first half of the steps
     learns from these alone and the rest from both in equal parts. `rerank_dev(model)` returns what dev
     says, nDCG@10 among it, and is what `evaluate` reports. `signs` sees every step for the doctor. `rates`
@@ -42,7 +44,7 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
         self,
         *,
         loss: GroupLoss,
-        teacher_alone: bool,
+        kind: LossKind,
         rerank_dev: Callable[[PreTrainedModel], Mapping[str, float]],
         signs: StepSigns,
         rates: Rates | None = None,
@@ -50,12 +52,22 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
     ) -> None:
         super().__init__(**arguments)
         self._loss = loss
-        self._teacher_alone = teacher_alone
+        self._kind = kind
         self._rerank_dev = rerank_dev
         self._signs = signs
         self._rates = rates
-        # The loss is a mean over groups; Trainer divides it by the parts of an accumulated step.
+        # Trainer divides the loss by the parts of an accumulated step.
         self.model_accepts_loss_kwargs = False
+
+    def get_batch_samples(self, *arguments: Any, **named: Any) -> Any:
+        """The parts of a step, each with how much more than an equal share of it it is: of its groups and of
+        their documents. An epoch's last step may have a smaller part."""
+        parts, items = super().get_batch_samples(*arguments, **named)
+        for part in parts:
+            part["shares"] = [
+                size(part) * len(parts) / sum(map(size, parts)) for size in (_groups, _documents)
+            ]
+        return parts, items
 
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], *arguments: Any, **named: Any
@@ -78,26 +90,29 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
         if count() > 1:  # the mean over the processes that follows makes the sum of the shares from it
             logits.register_hook(lambda gradient: gradient * count())  # type: ignore[no-untyped-call]
         lists = Lists(_as_table(logits, inputs), inputs["labels"], inputs["teacher_scores"], inputs["mask"])
-        loss = self._step_loss(lists)
+        loss = self._step_loss(lists, *inputs["shares"])
         if not torch.isfinite(loss):
             raise CheckFailed(
-                f"training stopped: the loss is {loss.item()} at step {self.state.global_step + 1} "
+                f"{NO_NUMBER} {loss.item()} at step {self.state.global_step + 1} "
                 f"(learning rate {self._get_learning_rate():.1e}). Lower train.learning_rate, use "
                 "train.precision=fp32, or check the base model. Checkpoints before this step are kept"
             )
-        self._signs.step(lists, inputs["lengths"], self._step_loss(flattened(lists)))
+        flat = self._step_loss(flattened(lists), *inputs["shares"])
+        self._signs.step(lists, inputs["lengths"], flat)
         return loss + 0 * logits[len(inputs["slots"]) :].sum() if len(logits) > len(inputs["slots"]) else loss
 
     def token_ids(self, inputs: dict[str, Any]) -> Tensor:
         return torch.cat([batch["input_ids"].flatten() for batch in inputs["micro_batches"]])
 
-    def _step_loss(self, lists: Lists) -> Tensor:
-        if self._teacher_alone or lists.teacher[lists.mask].isnan().any():
-            return self._loss(lists)
-        distilled = kl_divergence(lists)
+    def _step_loss(self, lists: Lists, of_groups: float, of_documents: float) -> Tensor:
+        """`of_groups`, `of_documents`: what a mean over these counts in the step."""
+        share = of_documents if self._kind.needs == "a document" else of_groups
+        if self._kind.learns_from == "teacher" or lists.teacher[lists.mask].isnan().any():
+            return share * self._loss(lists)
+        distilled = of_groups * kl_divergence(lists)
         if self.state.global_step < TEACHER_ALONE * self.state.max_steps:
             return distilled
-        return TEACHER_WEIGHT * distilled + (1 - TEACHER_WEIGHT) * self._loss(lists)
+        return TEACHER_WEIGHT * distilled + (1 - TEACHER_WEIGHT) * share * self._loss(lists)
 
     def create_optimizer(self, model: PreTrainedModel | None = None) -> torch.optim.Optimizer:
         if getattr(self, "optimizer", None) is None and self._rates is not None:
@@ -123,6 +138,14 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+
+def _groups(part: dict[str, Any]) -> int:
+    return len(part["mask"])
+
+
+def _documents(part: dict[str, Any]) -> int:
+    return int(part["mask"].sum())
 
 
 def _as_table(values: Tensor, inputs: dict[str, Any]) -> Tensor:

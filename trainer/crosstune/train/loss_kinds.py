@@ -51,4 +51,6 @@ KINDS: dict[LossName, LossKind] = {
     "teacher_mse": LossKind("teacher", "a document"),
     "teacher_ranknet": LossKind("teacher", "two scores"),
 }
+TEACHER_ALONE = 0.5
+"""Share of the steps, the first ones, in which a loss of labels leaves the groups to their teacher."""
 OPTIONS: dict[str, LossName] = {kind.option: name for name, kind in KINDS.items() if kind.option}

@@ -89,13 +89,14 @@ def load_masker(base: Path, share: float) -> DataCollatorForLanguageModeling:
 
 
 def pieces_of(tokenizer: Any, passages: Sequence[str], max_tokens: int) -> list[list[int]]:
-    """The passages as ids, special tokens included; a long one becomes several, one without words none."""
+    """The passages as ids, special tokens included; a long one becomes several. A piece without a token that
+    could be guessed, as of unknown words alone, is left out."""
     texts = [text for text in passages if text.strip()]
     if not texts:
         return []
     rows = tokenizer(texts, truncation=True, max_length=max_tokens, return_overflowing_tokens=True)
-    special = tokenizer.num_special_tokens_to_add()
-    return [list(ids) for ids in rows["input_ids"] if len(ids) > special]
+    special = {*tokenizer.all_special_ids}
+    return [list(ids) for ids in rows["input_ids"] if not special.issuperset(ids)]
 
 
 def load_masked_model(base: Path, max_tokens: int, seed: int) -> tuple[PreTrainedModel, list[str]]:

@@ -20,7 +20,7 @@ from crosstune.train.config import TrainSettings
 from crosstune.train.layers import freeze, layers_of, with_layers
 from crosstune.train.lora import add_adapters
 from crosstune.train.model import load_cross_encoder, set_dropout
-from crosstune.train.teacher import OwnVectors
+from crosstune.train.teacher import OwnVectors, have_teacher
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -47,18 +47,17 @@ def begin(
     """The network to train and the groups to train it on.
 
     `network` is what was loaded from `base`. Where its vectors and the first stage together rank dev better
-    than the first stage, the groups get their scores; a base without a ranking head starts as the comparison
-    of its vectors where these are not far worse than the first stage. That is kept as `start` in `folder`,
-    so that an interrupted training builds it once and `crosstune merge` finds it. What of the network is
-    trained is settled here as well.
+    than the first stage, the groups get their scores, unless mining's teacher gave them its own; a base
+    without a ranking head starts as the comparison of its vectors where these are not far worse than the
+    first stage. That is kept as `start` in `folder`, so that an interrupted training builds it once and
+    `crosstune merge` finds it. What of the network is trained is settled here as well.
     """
     start = folder / "start"
     if settings.layers is not None:
         base = with_layers(base, settings.layers, encoder.rule, seed, folder)
         network = load_cross_encoder(base, encoder.rule, seed)
-    # The scores of a teacher that mining was told to hand on come before those of the base.
-    if settings.teacher != "none" and all(None in group.teacher_scores for group in groups):
-        compare = settings.comparison and not has_ranking_head(base) and can_compare(network.config)
+    compare = settings.comparison and not has_ranking_head(base) and can_compare(network.config)
+    if settings.teacher != "none" and (compare or not have_teacher(groups)):
         build = partial(_build, start, network, encoder, seed) if compare else None
         own = OwnVectors(base, settings.teacher, settings.max_tokens, folder, seed, bf16, build)
         groups = own.teach(groups, collection, dev)

@@ -66,20 +66,27 @@ class OwnVectors:
 
         The two are weighed by the likelihood of the positives among the dev candidates, which an adapted base
         has not seen, so the logits are as sharp as the data bear out. The groups come back as they were
-        unless the teacher ranks dev better than the first stage. `teacher.json` in `folder` keeps the
-        outcome: an interrupted training does not ask again.
+        unless the teacher ranks dev better than the first stage, and where they have scores already: those
+        of a teacher that mining was told to hand on. `teacher.json` in `folder` keeps the outcome: an
+        interrupted training does not ask again.
         """
         path = self.folder / "teacher.json"
         if not path.exists():
             write_json(path, dataclasses.asdict(self._ask(groups, collection, dev)))
         teacher = Teacher(**read_json(path))
+        if have_teacher(groups):
+            outcome = "mining's teacher is distilled"
+        else:
+            outcome = "nothing to distil" if teacher.scores is None else "distilled"
         say(
             f"  dev nDCG@10 {teacher.dev_ndcg:.4f} by {teacher.cosine_weight:.1f} x the {self.kind} vectors' "
             f"cosine + {teacher.first_stage_weight:.2f} x the first stage, {teacher.dev_ndcg_of_vectors:.4f} "
             f"by the cosine, {teacher.dev_ndcg_of_first_stage:.4f} by the first stage: "
-            f"{'nothing to distil' if teacher.scores is None else 'distilled'}"
+            f"{outcome}"
         )
-        return list(groups) if teacher.scores is None else _scored(groups, teacher.scores)
+        if teacher.scores is None or have_teacher(groups):
+            return list(groups)
+        return _scored(groups, teacher.scores)
 
     def _ask(self, groups: Sequence[Group], collection: Collection, dev: Run) -> Teacher:
         from crosstune.train.bi_encoder import BiEncoder, adapt
@@ -115,6 +122,11 @@ class OwnVectors:
             of_vectors,
             scores if teaches else None,
         )
+
+
+def have_teacher(groups: Sequence[Group]) -> bool:
+    """Whether some group has a teacher's score of each document."""
+    return any(None not in group.teacher_scores for group in groups)
 
 
 def _ranked(lists: Sequence[Group], scores: Table) -> Run:

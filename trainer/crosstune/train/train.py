@@ -90,7 +90,7 @@ def train(
 
     from crosstune.train.batching import GroupCollator, TokenizedGroups
     from crosstune.train.best import best_weights
-    from crosstune.train.callbacks import JsonlLog, StepProgress
+    from crosstune.train.callbacks import JsonlLog, LastStep, StepProgress
     from crosstune.train.checkpoints import Checkpoints, disk_errors, shared_last_complete, train_on
     from crosstune.train.doctor.watch import Doctor
     from crosstune.train.loop import GroupTrainer
@@ -151,12 +151,13 @@ def train(
         callbacks=[
             JsonlLog(folder / "train_log.jsonl"),
             StepProgress("train, steps"),
+            LastStep(),
             Checkpoints(checkpoints),
             EarlyStoppingCallback(settings.patience),
             doctor,
         ],
         loss=chosen_loss(settings),
-        teacher_alone=KINDS[settings.loss].learns_from == "teacher",
+        kind=KINDS[settings.loss],
         rerank_dev=lambda current: judge.evaluation(current, trainer.state.global_step),
         signs=doctor.signs,
         rates=chosen_rates(settings, rate),

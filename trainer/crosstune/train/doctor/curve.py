@@ -74,9 +74,12 @@ class Curve:
     end: Window
     evaluations: Sequence[Row]
 
-    def before(self, step: int) -> Window:
-        """As much as `end` has, up to a step."""
-        return Window([(n, row) for n, row in self.steps.rows if row["step"] <= step][-len(self.end.rows) :])
+    def around(self, step: int, earliest: int) -> Window:
+        """As much as `end` has, up to a step but after the `earliest`; where that is less, from there on."""
+        size = len(self.end.rows)
+        after = [(n, row) for n, row in self.steps.rows if row["step"] > earliest]
+        before = [(n, row) for n, row in after if row["step"] <= step]
+        return Window(before[-size:] if len(before) >= size else after[:size])
 
 
 def curve(plan: Plan, rows: Sequence[Row]) -> Curve:

@@ -12,6 +12,7 @@ from crosstune.train.doctor.thresholds import (
     REVERSED_PAIRS,
     SAME_SHARE,
     STARVED_SHARE,
+    WINDOW_GROUPS,
 )
 from crosstune.train.loss_kinds import KINDS
 
@@ -93,7 +94,7 @@ def _one_class(plan: Plan, data: DataSigns) -> Diagnosis | None:
 
 def _teacher_against_labels(plan: Plan, data: DataSigns) -> Diagnosis | None:
     agrees = data.teacher_agrees
-    if agrees is None or agrees > REVERSED_PAIRS:
+    if agrees is None or agrees > REVERSED_PAIRS or data.looked_at < WINDOW_GROUPS:
         return None
     change: dict[str, Any] = {"train.teacher": "none"}
     if KINDS[plan.loss].learns_from == "teacher":

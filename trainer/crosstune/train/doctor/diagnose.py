@@ -8,7 +8,7 @@ from crosstune.train.doctor import data_checks, log_checks
 from crosstune.train.doctor.curve import Row, curve
 from crosstune.train.doctor.diagnosis import Diagnosis
 from crosstune.train.doctor.facts import DataSigns, Plan
-from crosstune.train.doctor.thresholds import FLAT_SPREAD, NO_GRADIENT, STOP_AFTER
+from crosstune.train.doctor.thresholds import FLAT_SPREAD, NO_GRADIENT, NO_NUMBER, STOP_AFTER
 
 
 def certainly_lost(plan: Plan, rows: Sequence[Row]) -> bool:
@@ -33,7 +33,7 @@ def diagnose(
     found = data_checks.check(plan, data)
     seen = curve(plan, rows)
     lost = certainly_lost(plan, rows)
-    if failure is not None and not lost:
+    if failure is not None and failure.startswith(NO_NUMBER):
         found.append(log_checks.not_a_number(plan, failure))
     if seen.steps.rows:
         names = [diagnosis.name for diagnosis in found]

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """The settings that a diagnosis may speak of, and the steps."""
+    """The settings that a diagnosis may speak of, and the steps. `adapters_rate`: that of LoRA's adapters,
+    where it was set."""
 
     loss: LossName
     teacher: str
@@ -33,6 +34,14 @@ class Plan:
     max_query_tokens: int
     steps: int
     warmup_steps: int
+    adapters_rate: float | None = None
+
+    @property
+    def rate(self) -> tuple[str, float]:
+        """The key that sets how fast the encoder is trained, and its value."""
+        if self.adapters_rate is not None:
+            return "train.lora.learning_rate", self.adapters_rate
+        return "train.learning_rate", self.learning_rate
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,7 @@ def plan(settings: TrainSettings, arguments: TrainingArguments) -> Plan:
         settings.max_query_tokens,
         int(arguments.max_steps),
         int(arguments.get_warmup_steps(arguments.max_steps)),
+        settings.lora.learning_rate,
     )
 
 

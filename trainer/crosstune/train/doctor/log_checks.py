@@ -24,6 +24,7 @@ from crosstune.train.doctor.thresholds import (
     WINDOW_GROUPS,
     WORSE,
 )
+from crosstune.train.loss_kinds import KINDS, TEACHER_ALONE
 
 
 def check(plan: Plan, data: DataSigns, seen: Curve, *, lost: bool, explained: bool) -> list[Diagnosis]:
@@ -31,7 +32,7 @@ def check(plan: Plan, data: DataSigns, seen: Curve, *, lost: bool, explained: bo
     that is no number, accounts for a model that learned nothing."""
     dead = _no_gradient(seen)
     # Dev falls as well when the labels are the wrong way round.
-    reading = _labels_reversed(plan, seen) or _over_fitting(plan, seen)
+    reading = _labels_reversed(plan, data, seen) or _over_fitting(plan, data, seen)
     found = [reading, _length_bias(data, seen)]
     if not explained:
         found += [dead, _frozen_head(seen)]
@@ -46,7 +47,7 @@ def not_a_number(plan: Plan, failure: str) -> Diagnosis:
         "the loss became NaN or infinite",
         {"message": failure},
         "lower the rate and train in fp32; at step 1 it is the base itself that overflows: take another",
-        {"train.learning_rate": _lower(plan.learning_rate), "train.precision": "fp32"},
+        _lower(plan) | {"train.precision": "fp32"},
     )
 
 
@@ -95,9 +96,9 @@ def _rate_too_high(plan: Plan, seen: Curve, lost: bool) -> Diagnosis | None:
         "the model collapsed: all documents of a query get the same score"
         if collapsed
         else "the loss ended above its beginning, and above that of a scorer that gives all the same",
-        {"learning_rate": plan.learning_rate, "widest_spread": _short(widest), **_figures(seen)},
+        {"learning_rate": plan.rate[1], "widest_spread": _short(widest), **_figures(seen)},
         "lower the rate, and let it rise over more steps",
-        {"train.learning_rate": _lower(plan.learning_rate), "train.warmup": 0.1},
+        _lower(plan) | {"train.warmup": 0.1},
     )
 
 
@@ -109,15 +110,13 @@ def _did_not_learn(plan: Plan, seen: Curve) -> Diagnosis | None:
         or (right is not None and not REVERSED_PAIRS < right < SEPARABLE_PAIRS)
     ):
         return None
-    slow = plan.learning_rate < TYPICAL_RATE
+    key, rate = plan.rate
     above = gain < -LITTLE_GAIN
-    if above and plan.learning_rate > USUAL_RATE:
-        advice, change = "lower the rate", {"train.learning_rate": _lower(plan.learning_rate)}
-    elif slow:
-        advice, change = (
-            "raise the rate: it is below what fine-tuning needs",
-            {"train.learning_rate": USUAL_RATE},
-        )
+    change: dict[str, Any]
+    if above and rate > USUAL_RATE:
+        advice, change = "lower the rate", _lower(plan)
+    elif rate < TYPICAL_RATE:
+        advice, change = "raise the rate: it is below what fine-tuning needs", {key: USUAL_RATE}
     else:
         advice = (
             "train longer; if it stays so, the labels do not follow from the texts: look at some groups "
@@ -129,7 +128,7 @@ def _did_not_learn(plan: Plan, seen: Curve) -> Diagnosis | None:
         f"the loss is {'above ' if above else ''}that of a scorer that gives all documents the same, and "
         "pairs are ordered by chance",
         {
-            "learning_rate": plan.learning_rate,
+            "learning_rate": rate,
             "steps": seen.steps.rows[-1][1]["step"],
             **_figures(seen),
         },
@@ -138,10 +137,10 @@ def _did_not_learn(plan: Plan, seen: Curve) -> Diagnosis | None:
     )
 
 
-def _labels_reversed(plan: Plan, seen: Curve) -> Diagnosis | None:
+def _labels_reversed(plan: Plan, data: DataSigns, seen: Curve) -> Diagnosis | None:
     right = seen.end.mean("pairs_right")
     groups = plan.groups_per_step * sum(steps for steps, _ in seen.steps.rows)
-    if right is None or groups < WINDOW_GROUPS:
+    if right is None or min(groups, data.groups) < WINDOW_GROUPS:
         return None
     last = seen.evaluations[-1] if seen.evaluations else {}
     on_dev, believed = last.get("eval_pairs_right"), last.get("eval_pairs_queries", 0) >= DEV_QUERIES
@@ -182,12 +181,15 @@ def _length_bias(data: DataSigns, seen: Curve) -> Diagnosis | None:
     )
 
 
-def _over_fitting(plan: Plan, seen: Curve) -> Diagnosis | None:
+def _over_fitting(plan: Plan, data: DataSigns, seen: Curve) -> Diagnosis | None:
     if len(seen.evaluations) < 2:
         return None
     last = seen.evaluations[-1]
     best = max(seen.evaluations, key=lambda row: float(row["eval_nDCG@10"]))
-    before, after = seen.before(best["step"]).gain, seen.end.gain
+    # A teacher alone is learned from at first: gains are compared where the loss is that of the end.
+    mixed = data.teacher_agrees is not None and KINDS[plan.loss].learns_from != "teacher"
+    earliest = int(TEACHER_ALONE * plan.steps) if mixed else 0
+    before, after = seen.around(best["step"], earliest).gain, seen.end.gain
     fell = last.get("eval_drop", 0.0) >= OVERFIT_DROP and last.get("eval_drop_p", 1.0) <= OVERFIT_P
     if not fell or before is None or after is None or after <= before:
         return None
@@ -221,8 +223,9 @@ def _figures(seen: Curve) -> dict[str, Any]:
     }
 
 
-def _lower(rate: float) -> float:
-    return min(float(f"{rate / 10:.3g}"), USUAL_RATE)
+def _lower(plan: Plan) -> dict[str, Any]:
+    key, rate = plan.rate
+    return {key: min(float(f"{rate / 10:.3g}"), USUAL_RATE)}
 
 
 def _short(value: float | None) -> float | None:

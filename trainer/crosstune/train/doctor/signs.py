@@ -13,15 +13,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+TRACE = 1e-5
+"""Of the differences between logits: no loss feels it, and fp32 still tells most of them apart."""
+
+
 class StepSigns:
     """Sums over the steps since the last `take`.
 
     `take` returns means by name: `spread` (standard deviation of a group's logits), `flat_loss` (the loss
-    when each document has the step's mean logit), `top` (share of groups with a document of the best grade on
-    top), `pairs_right` (share of the pairs of two grades in the right order), `length_order` (Kendall's
-    tau-b of logit and length over the `length_pairs` pairs of one grade, from -1 to 1) and
-    `head_grad` (norm of the head's gradient after clipping). What equals counts half; what no step had is
-    left out.
+    when each document has the step's mean logit, but for a trace), `top` (share of groups with a document of
+    the best grade on top), `pairs_right` (share of the pairs of two grades in the right order),
+    `length_order` (Kendall's tau-b of logit and length over the `length_pairs` pairs of one grade, from -1 to
+    1) and `head_grad` (norm of the head's gradient after clipping). What equals counts half; what no step had
+    is left out.
     """
 
     def __init__(self) -> None:
@@ -92,8 +96,9 @@ def _top(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
 
 
 def flattened(lists: Lists) -> Lists:
-    """The same lists with every logit at the step's mean: what the order of documents brings is gone, and the
-    level, which losses of single documents depend on, stays."""
+    """The same lists with all logits drawn together at the step's mean: what the order of documents brings is
+    gone, and the level, which losses of single documents depend on, stays. A trace of the order is left, by
+    which a loss that weighs pairs by the documents' ranks gives them the weights that they have."""
     logits = lists.logits.detach()
     mean = logits[lists.mask].mean()
-    return Lists(mean.expand_as(logits), lists.labels, lists.teacher, lists.mask)
+    return Lists(torch.lerp(mean, logits, TRACE), lists.labels, lists.teacher, lists.mask)

@@ -24,7 +24,7 @@ BEGINNING = 0.1
 
 WINDOW_GROUPS = 32
 """Groups that a window covers at least. The share of right pairs in groups of four is then good to
-7 points."""
+7 points; the same few groups, met again and again, are no more than they are."""
 
 FLAT_SPREAD = 1e-3
 """Standard deviation of the logits inside a query. A fresh head over MiniLM begins with 8e-3 on stdlib, a
@@ -64,6 +64,9 @@ OVERFIT_P = 0.01
 
 NO_GRADIENT = 1e-7
 """Global gradient norm. AdamW's own epsilon is 1e-8, and a loss in fp32 is rounded at 6e-8 of itself."""
+
+NO_NUMBER = "training stopped: the loss is"
+"""How the message of such an end begins. Others, as that of a GPU without room, say themselves what to do."""
 
 STOP_AFTER = 3
 """Entries of the log in a row, past the warm-up, with constant scores and no gradient. Weights that have no
