@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification
 
 import crosstune as crosstune_package
 from crosstune.records import SPLITS
+from crosstune.results.runs import open_runs
 
 Damage = Callable[[Path], object]
 
@@ -120,7 +121,8 @@ def test_judgements_of_passages_that_are_not_there_are_left_out_everywhere(
     known = (collection / "qrels/test.tsv").read_text().splitlines()[1].split("\t")[0]
     _append("qrels/test.tsv", f"{known}\tnowhere\t1\n")(collection)
     run = tmp_path / "run"
-    done = crosstune("run", recipe, f"run_dir={run}", "evaluate.measures=[nDCG@10,NumRet]", "--json")
+    words = ("evaluate.measures=[nDCG@10,NumRet]", "evaluate.test_queries=6")
+    done = crosstune("run", recipe, f"run_dir={run}", *words, "--json")
     assert done.code == 0, done.err
     systems = json.loads(done.out)["splits"]["test"]
     again = crosstune("evaluate", run, "-m", "nDCG@10", "-m", "NumRet", "--json")
@@ -128,6 +130,19 @@ def test_judgements_of_passages_that_are_not_there_are_left_out_everywhere(
     assert json.loads(again.out)["splits"]["test"] == {
         name: pytest.approx({measure: values[measure] for measure in ("nDCG@10", "NumRet")})
         for name, values in systems.items()
+    }
+    both = [str(run), str(shutil.copytree(run, tmp_path / "other"))]
+    compared = open_runs(both, None, ["nDCG@10"], "refuse", None)
+    assert len(compared.qrels) == 6
+    assert not any("nowhere" in judged for judged in compared.qrels.values())
+    # Judgements that are given say nothing of queries that the evaluation left out.
+    lines = (collection / "qrels/test.tsv").read_text().splitlines(keepends=True)
+    (tmp_path / "given.tsv").write_text("".join(line for line in lines if "nowhere" not in line))
+    given = crosstune("evaluate", run, "--qrels", tmp_path / "given.tsv", "-m", "nDCG@10", "--json")
+    assert given.code == 0, given.err
+    assert "judged queries are left out: " in given.err
+    assert {name: values["nDCG@10"] for name, values in json.loads(given.out)["splits"]["test"].items()} == {
+        name: pytest.approx(values["nDCG@10"]) for name, values in systems.items()
     }
 
 

@@ -149,6 +149,46 @@ def test_a_folder_with_splits_keeps_them(tmp_path: Path, crosstune: Crosstune) -
     assert (len(qrels["train"]), len(qrels["dev"])) == (7, 3)
 
 
+def test_held_out_rows_never_get_among_the_others(tmp_path: Path, crosstune: Crosstune) -> None:
+    """The split may be the folder's name; a file of no split beside one of a split is refused."""
+    for split, rows in (("train", ROWS[:7]), ("test", ROWS[7:])):
+        jsonl(tmp_path / "in" / split / "0000.jsonl", rows)
+    done = crosstune("convert", "in", "out", "--dev", 0)
+    assert done.code == 0, done.err
+    qrels = read_collection(tmp_path / "out").qrels
+    assert {split: len(judged) for split, judged in qrels.items()} == {"train": 7, "test": 3}
+    jsonl(tmp_path / "mixed" / "faq.jsonl", ROWS[:7])
+    jsonl(tmp_path / "mixed" / "faq_test.jsonl", ROWS[7:])
+    mixed = crosstune("convert", "mixed", "again")
+    assert mixed.code == 2
+    assert "mixed/faq.jsonl: belongs to no split, others here are named after theirs" in mixed.err
+
+
+def test_no_positive_of_a_row_is_lost_or_written_as_a_negative(tmp_path: Path, crosstune: Crosstune) -> None:
+    """`b` is relevant by the second list; the last row has a positive alone, of a query with a negative."""
+    jsonl(
+        tmp_path / "rows.jsonl",
+        [
+            {"query_id": "q", "query": "reset", "docs": ["a", "b"], "labels": [1, 0]},
+            {"query_id": "q", "query": "reset", "docs": ["b", "c"], "labels": [1, 0]},
+        ],
+    )
+    words = ("--to", "groups", "--dev", 0, "--test", 0)
+    done = crosstune("convert", "rows.jsonl", "lists", *words)
+    assert done.code == 0, done.err
+    groups = [dict(zip(g.docs, g.labels, strict=True)) for g in read_groups(tmp_path / "lists")]
+    assert groups == [{"b": 1, "c": 0}]
+    assert "left out: without a negative" in done.err
+
+    jsonl(
+        tmp_path / "pairs.jsonl",
+        [{"query": "reset", "positive": "a", "negative": "n"}, {"query": "reset", "positive": "b"}],
+    )
+    assert crosstune("convert", "pairs.jsonl", "groups", *words).code == 0
+    groups = [dict(zip(g.docs, g.labels, strict=True)) for g in read_groups(tmp_path / "groups")]
+    assert groups == [{"a": 1, "n": 0}, {"b": 1, "n": 0}]
+
+
 def msmarco(folder: Path) -> Path:
     folder.mkdir()
     (folder / "collection.tsv").write_text('007\ta "quote inside\n1\tsecond\n2\tthird\n')
@@ -399,11 +439,11 @@ def part(name):
 docs = TsvDocs(file("collection.tsv"))
 ir_datasets.registry.register("mine", ir_datasets.Dataset(docs))
 ir_datasets.registry.register("mine/train", part("train"))
-ir_datasets.registry.register("mine/dev", part("dev.small"))
+ir_datasets.registry.register("mine/dev/small", part("dev.small"))
 """)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setenv("IR_DATASETS_HOME", str(tmp_path / "home"))
-    done = crosstune("convert", "ir_datasets:mine/train,mine/dev", "out")
+    done = crosstune("convert", "ir_datasets:mine/train,mine/dev/small", "out")
     assert done.code == 0, done.err
     collection = read_collection(tmp_path / "out")
     assert len(collection.passages) == 3

@@ -96,6 +96,8 @@ def test_a_run_file_and_a_limit(tmp_path: Path, collection: Path, chat: Chat, ca
     assert told["pairs"]["not_asked"] == 1
     rows = [json.loads(line) for line in (tmp_path / "labelled/labels.jsonl").read_text().splitlines()]
     assert [row["reason"] for row in rows if row["grade"] is None] == ["not_asked"]
+    assert [row["verdict"] for row in rows if row["grade"] is None] == [None]
+    assert len(read_answers(tmp_path / "labelled/labels.jsonl").by_pair) == 3, "nobody was asked: no answer"
 
 
 def test_too_little_agreement_labels_nothing(
@@ -127,6 +129,14 @@ def test_reviews_are_peoples_labels_too(tmp_path: Path, collection: Path, chat: 
     assert told["agreement"]["pairs"] == 38 + 2
     assert told["agreement"]["kappa"] is not None
     assert len(chat.requests) == 40
+    # What a review holds is not asked again, nor assumed.
+    first = "\n".join(f"q{n} Q0 d{n + 50} 1 1 t" for n in range(4)) + "\n"
+    (tmp_path / "first.trec").write_text(first)
+    words = (*words, "--run", "first.trec", "--assume-unjudged")
+    assert main_in(tmp_path, *words, "--dry-run") == 0
+    capsys.readouterr()
+    assert main_in(tmp_path, *words) == 0
+    assert json.loads(capsys.readouterr().out)["agreement"]["assumed"] == 1, "q3's alone"
 
 
 def test_generated_labels_stay_out_of_the_evaluation(

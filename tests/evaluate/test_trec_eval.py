@@ -10,11 +10,13 @@ import pytest
 import pytrec_eval
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from crosstune.assessment import chosen_measures
 from crosstune.errors import InputError
-from crosstune.evaluate import per_query
-from crosstune.evaluate.assess import relevant_from
-from crosstune.evaluate.measures import check_measures, total
+from crosstune.evaluate import EvaluationSettings, per_query
+from crosstune.evaluate.assess import Question, assess, relevant_from
+from crosstune.evaluate.measures import check_measures, check_runs, total
 from crosstune.records import Qrels, Run
 
 NAMES = {
@@ -117,10 +119,37 @@ def test_a_threshold_is_set_only_where_a_measure_takes_one_and_names_none() -> N
     ("measures", "message"),
     [
         (["nDGC@10"], "'nDGC@10' is no measure of ir_measures"),
-        (["nDCG@10", "nDCG@10"], "given twice"),
+        (["nDCG@10", "nDCG@10"], "nDCG@10 is given twice"),
+        (["RR@10", "MRR@10"], "MRR@10 is given twice, as RR@10 too"),
+        (["P@10", "P(rel=1)@10"], "given twice, as P@10 too"),
         (["alpha_nDCG@10"], "alpha_nDCG@10: no installed package computes it"),
     ],
 )
 def test_measures_that_cannot_be_computed_are_refused(measures: list[str], message: str) -> None:
+    """By a recipe too, before anything is trained."""
     with pytest.raises(InputError, match=message):
         check_measures(measures)
+    with pytest.raises(ValidationError, match=message):
+        EvaluationSettings(measures=measures)
+
+
+def test_a_threshold_that_makes_two_measures_one_is_refused() -> None:
+    with pytest.raises(InputError, match="given twice"):
+        chosen_measures(["R@100", "R(rel=2)@100"], 2)
+
+
+def test_no_query_stands_beside_the_candidates() -> None:
+    """What the run answers and its first stage does not would lie above the ceiling."""
+    qrels = {"one": {"a": 1}, "two": {"b": 1}}
+    first: Run = {"one": {"a": 1.0}}
+    check_runs(qrels, {"first_stage": first, "run": {**first, "nobody asked": {"c": 1.0}}})
+    with pytest.raises(InputError, match=r"for query 'two' 0 are missing and 1 are not among them"):
+        check_runs(qrels, {"first_stage": first, "run": {**first, "two": {"b": 1.0}}})
+
+
+@pytest.mark.parametrize(("grade", "expected"), [(1, 1.0), (2, 0.0)])
+def test_recall_at_a_depth_goes_by_the_grade_that_is_asked_for(grade: int, expected: float) -> None:
+    run: Run = {"q": {"a": 2.0, "b": 1.0}}
+    question = Question(["nDCG@10"], [1, 2], resamples=100, relevant=grade)
+    found = assess({"q": {"a": 1, "c": 2} if grade == 2 else {"a": 1}}, {"run": run}, "run", question)
+    assert found.metrics["depths"]["recall"] == {"1": expected, "2": expected}

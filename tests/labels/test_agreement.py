@@ -45,6 +45,15 @@ def test_weighted_kappa_by_hand() -> None:
     assert measured.weighted_interval is not None
 
 
+def test_a_grade_that_does_not_occur_keeps_its_place() -> None:
+    """Grades 0, 1, 3, differences squared: seen 1 + 4 + 9 over 6 pairs; by chance, with rows and columns of
+    2, 2, 0 and 2, 4 (1 + 9 + 1 + 4 + 9 + 4) / 36."""
+    measured = agreement(
+        *pairs_of([[1, 0, 0, 1], [1, 1, 0, 0], [0, 0, 0, 0], [0, 1, 0, 1]]), seed=1, highest=3
+    )
+    assert measured.weighted_kappa == pytest.approx(1 - (14 / 6) / (4 * 28 / 36))
+
+
 def test_what_has_no_kappa_says_why() -> None:
     one = agreement({("a", "d"): 1, ("b", "d"): 2}, {("a", "d"): 1, ("b", "d"): 0}, seed=1, highest=3)
     assert one.kappa is None

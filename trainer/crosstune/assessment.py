@@ -45,7 +45,12 @@ def evaluate_run(request: Request) -> dict[str, Any]:
     qrels = open_qrels(source, request.qrels)
     say(f"{source.name}: {', '.join(source.systems)} over {len(qrels)} judged queries")
     question = Question(
-        measures, request.depths or DEPTHS, _parts(request, source, qrels), request.seed, request.resamples
+        measures,
+        request.depths or DEPTHS,
+        _parts(request, source, qrels),
+        request.seed,
+        request.resamples,
+        request.relevant_from or 1,
     )
     assessment = assess(qrels, source.systems, source.split, question)
     metrics = assessment.metrics | {
@@ -77,7 +82,11 @@ def chosen_measures(names: Sequence[str], grade: int | None) -> list[str]:
     """The measures asked for, or the usual ones; with the threshold of relevance where one is given."""
     chosen = list(names or MEASURES)
     check_measures(chosen)
-    return [relevant_from(name, grade) for name in chosen] if grade is not None else chosen
+    if grade is None:
+        return chosen
+    chosen = [relevant_from(name, grade) for name in chosen]
+    check_measures(chosen)
+    return chosen
 
 
 def _parts(request: Request, source: Source, qrels: Qrels) -> dict[str, list[Part]]:

@@ -89,7 +89,7 @@ def benchmark(request: Request) -> dict[str, Any]:
         **{label: with_rest(candidates, found.scores, in_order) for label, found in reranked.items()},
     }
     split = request.split if request.collection else "run"
-    question = Question(measures, DEPTHS, {}, request.seed, request.resamples)
+    question = Question(measures, DEPTHS, {}, request.seed, request.resamples, request.relevant_from or 1)
     assessment = assess(qrels, systems, split, question)
     settings = {endpoint.label: endpoint for endpoint in request.endpoints}
     taken = {label: usage(found.answers, settings.get(label)) for label, found in reranked.items()}

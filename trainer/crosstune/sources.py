@@ -15,6 +15,7 @@ from crosstune.evaluate.folder import EvaluationFolder
 from crosstune.evaluate.ids import check_shared
 from crosstune.files import find_file, read_json
 from crosstune.label_sources import warn_generated
+from crosstune.progress import say
 from crosstune.recipe import MsMarcoRecipe, is_procedure, load_recipe
 from crosstune.records import Qrels, Run, Split
 from crosstune.run import STAGES, RunFolder, StageName
@@ -63,10 +64,34 @@ def open_source(argument: str, first_stage: Path | None = None) -> Source:
 
 
 def open_qrels(source: Source, given: Path | None) -> Qrels:
-    """The judgements given, or those that the source's own collection holds.
+    """The judgements given, or those that the source's own collection holds, of the queries that its
+    evaluation measured.
 
     Raises `InputError` when there are none, or when they share no query with the run.
     """
+    judged = read_judgements(source, given)
+    check_asked(source, judged)
+    qrels = judged.qrels
+    if source.only is not None:
+        qrels = {query_id: grades for query_id, grades in qrels.items() if query_id in source.only}
+        if given is not None and len(qrels) < len(judged.qrels):
+            say(
+                f"{len(judged.qrels) - len(qrels)} of {len(judged.qrels)} judged queries are left out: "
+                f"{source.name} measured only some"
+            )
+    return qrels
+
+
+@dataclass(frozen=True)
+class Judgements:
+    """`qrels` of the file at `path`; of a run folder's own, without what its evaluation left out."""
+
+    path: Path
+    qrels: Qrels
+
+
+def read_judgements(source: Source, given: Path | None) -> Judgements:
+    """The judgements given, or the source's own. Raises `InputError` when there are none."""
     path = given or source.qrels
     if path is None:
         raise InputError(
@@ -77,11 +102,14 @@ def open_qrels(source: Source, given: Path | None) -> Qrels:
     else:
         qrels = read_qrels(path)
     warn_generated(path)
-    if given is None and source.only is not None:
-        qrels = {query_id: judged for query_id, judged in qrels.items() if query_id in source.only}
-    if not qrels.keys() & source.run.keys():
-        check_shared(qrels, source.run, str(path), source.name, _other_splits(path))
-    return qrels
+    return Judgements(path, qrels)
+
+
+def check_asked(source: Source, judged: Judgements) -> None:
+    """Raises `InputError`, with the likely cause, when the run shares no query with the judgements."""
+    if not judged.qrels.keys() & source.run.keys():
+        path = judged.path
+        check_shared(judged.qrels, source.run, str(path), source.name, _other_splits(path))
 
 
 def _other_splits(path: Path) -> dict[str, Qrels]:

@@ -112,11 +112,12 @@ Document = tuple[str, int, float | None, float | None]
 
 
 class _GroupMaker:
-    """Groups of the rows as they came, then of the judgements of queries that have no row."""
+    """Groups of the rows as they came, then of the judged positives that stand in no row."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.left_out: Counter[str] = Counter()
+        store.connection.execute("CREATE TEMP TABLE grouped (query TEXT, doc TEXT, PRIMARY KEY (query, doc))")
 
     def groups(self, split: str) -> Iterator[Group]:
         rows = self._store.ask(
@@ -129,24 +130,34 @@ class _GroupMaker:
             none = [None] * len(ids)
             scores = (json.loads(first) if first else none, json.loads(teacher) if teacher else none)
             documents = list(zip(ids, json.loads(labels), *scores, strict=True))
+            self._store.connection.executemany(
+                "INSERT OR IGNORE INTO grouped VALUES (?, ?)",
+                [(query, doc) for doc, grade, *_ in documents if grade > 0],
+            )
             if listed:
+                grades = dict(self._judged(split, query))
+                documents = [(doc, grades.get(doc, grade), *scored) for doc, grade, *scored in documents]
                 yield from self._made(query, sorted(documents, key=lambda document: -document[1]))
             else:
                 yield from self._one_a_positive(split, query, documents)
-        judged = self._store.ask(
-            "SELECT DISTINCT query FROM judgements WHERE split = ? AND query NOT IN (SELECT query FROM rows)",
+        left = self._store.ask(
+            "SELECT DISTINCT query FROM judgements AS judged WHERE split = ? AND "
+            "(query NOT IN (SELECT query FROM rows) OR grade > 0 AND NOT EXISTS "
+            "(SELECT 1 FROM grouped WHERE grouped.query = judged.query AND grouped.doc = judged.doc))",
             split,
         )
-        for (query,) in judged:
+        for (query,) in left:
+            grouped = {doc for (doc,) in self._store.ask("SELECT doc FROM grouped WHERE query = ?", query)}
             documents = [
-                (doc, int(grade), None, None)
-                for doc, grade in self._store.ask(
-                    "SELECT doc, grade FROM judgements WHERE query = ? AND split = ? ORDER BY place",
-                    query,
-                    split,
-                )
+                (doc, grade, None, None) for doc, grade in self._judged(split, query) if doc not in grouped
             ]
             yield from self._one_a_positive(split, query, documents)
+
+    def _judged(self, split: str, query: str) -> Iterator[tuple[str, int]]:
+        rows = self._store.ask(
+            "SELECT doc, grade FROM judgements WHERE query = ? AND split = ? ORDER BY place", query, split
+        )
+        return ((doc, int(grade)) for doc, grade in rows)
 
     def _one_a_positive(self, split: str, query: str, documents: list[Document]) -> Iterator[Group]:
         positives = [document for document in documents if document[1] > 0]

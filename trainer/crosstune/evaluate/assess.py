@@ -29,13 +29,15 @@ FIRST_STAGE, CEILING = "first_stage", "ceiling"
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked about the runs; `parts`: name of a breakdown -> its groups of queries."""
+    """What is asked about the runs; `parts`: name of a breakdown -> its groups of queries; `relevant`: the
+    grade from which a candidate counts in the recall of a depth."""
 
     measures: Sequence[str] = MEASURES
     depths: Sequence[int] = DEPTHS
     parts: Mapping[str, Sequence[Part]] = field(default_factory=dict)
     seed: int = 13
     resamples: int = 10_000
+    relevant: int = 1
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def _depths(
     deepest = max((len(scores) for scores in candidates.values()), default=0)
     depths = [d for d in sorted(question.depths) if d <= deepest]
     depths += [d for d in sorted(question.depths) if d > deepest][:1]
-    recall = [f"R@{depth}" for depth in depths]
+    recall = [relevant_from(f"R@{depth}", question.relevant) for depth in depths]
     found = per_query(qrels, candidates, recall)
     curve: dict[str, dict[str, float]] = {name: {} for name in runs}
     with progress("depths", len(runs) * len(depths)) as advance:

@@ -33,18 +33,21 @@ def parse(name: str) -> Measure:
 
 
 def check_measures(names: Sequence[str]) -> None:
-    """Raises `InputError` for a name that is no measure, is given twice, or that no installed package
-    computes."""
+    """Raises `InputError` for a name that is no measure, that is given twice (by another of its names as
+    well), or that no installed package computes."""
     import ir_measures
 
-    for place, name in enumerate(names):
+    given: dict[Measure, str] = {}
+    for name in names:
         try:
             measure = parse(name)
         except ValueError as error:
             raise InputError(str(error)) from None
         _check_parameters(name, measure)
-        if name in names[:place]:
-            raise InputError(f"measure {name} is given twice")
+        if measure in given:
+            also = f", as {given[measure]} too" if name != given[measure] else ""
+            raise InputError(f"measure {name} is given twice{also}")
+        given[measure] = name
         if not any(p.is_available() and p.supports(measure) for p in ir_measures.DefaultPipeline.providers):
             raise InputError(
                 f"measure {name}: no installed package computes it; ir_measures lists the one that does "
@@ -158,7 +161,8 @@ def check_runs(qrels: Qrels, runs: Mapping[str, Run]) -> None:
     candidates = runs["first_stage"]
     check_shared(qrels, candidates, "the qrels", "the run", {})
     for name, run in runs.items():
-        for query_id, scores in candidates.items():
+        for query_id in dict.fromkeys([*candidates, *(query_id for query_id in run if query_id in qrels)]):
+            scores = candidates.get(query_id, {})
             missing = scores.keys() - run.get(query_id, {}).keys()
             foreign = run.get(query_id, {}).keys() - scores.keys()
             if missing or foreign:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
+from crosstune.errors import InputError
 from crosstune.settings import Settings
 
 
@@ -24,10 +25,12 @@ class EvaluationSettings(Settings):
     @field_validator("measures")
     @classmethod
     def _known(cls, measures: list[str]) -> list[str]:
-        from crosstune.evaluate.measures import parse
+        from crosstune.evaluate.measures import check_measures
 
-        for measure in measures:
-            parse(measure)
+        try:
+            check_measures(measures)
+        except InputError as error:
+            raise ValueError(str(error)) from None
         return measures
 
     @field_validator("depths")

@@ -88,7 +88,9 @@ def agreement(
 def _kappa(theirs: Grades, its: Grades, weights: str | None) -> float:
     from sklearn.metrics import cohen_kappa_score
 
-    return float(cohen_kappa_score(theirs, its, weights=weights))
+    # Weights go by the place among the labels: a grade that does not occur keeps its own.
+    every = range(int(max(theirs.max(), its.max())) + 1)
+    return float(cohen_kappa_score(theirs, its, labels=every, weights=weights))
 
 
 def _interval(

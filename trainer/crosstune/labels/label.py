@@ -24,6 +24,7 @@ from crosstune.labels.pairs import (
     pairs_to_label,
     people_pairs,
     read_candidates,
+    reviewed_pairs,
 )
 from crosstune.labels.plan import Plan
 from crosstune.labels.prompts import Example
@@ -108,7 +109,8 @@ def _candidates(source: Labelled, choices: Choices) -> Candidates:
     """What there is to grade. Raises `InputError`, before anything is asked, where there is nothing."""
     run = read_candidates(choices.run)
     queries = label_queries(source, choices.split, run, choices.queries, choices.seed)
-    found = pairs_to_label(source, candidates_of(source, queries, run, choices.first_stage), choices.depth)
+    searched = candidates_of(source, queries, run, choices.first_stage)
+    found = pairs_to_label(source, searched, choices.depth, reviewed_pairs(choices.review))
     if not found.pairs:
         counted = shown_counts(found.counts)
         raise InputError(f"nothing to label: all candidates are judged or cannot be ({counted})")
@@ -136,7 +138,7 @@ def _of_people(
         return people, {}
     queries = sorted({query_id for query_id, _ in people})
     searched = candidates_of(source, queries, read_candidates(choices.run), choices.first_stage)
-    return people, assumed_pairs(source, people, searched, choices.seed)
+    return people, assumed_pairs(source, people, searched, choices.seed, reviewed_pairs(choices.review))
 
 
 def _compare(source: Labelled, grader: Grader, examples: list[Example], choices: Choices) -> Agreement:
@@ -163,9 +165,14 @@ def _check(found: Agreement, least: float | None) -> None:
         )
 
 
+UNANSWERED = ("not_asked", "refused")
+
+
 def _row(pair: Pair, verdict: Verdict, split: Split, generator: str) -> dict[str, Any]:
-    """Also an answer of a review: `mine.review` reads it."""
-    answer = "unsure" if verdict.grade is None else "relevant" if verdict.grade > 0 else "not"
+    """Also an answer of a review: `mine.review` reads it, and passes over what got no answer."""
+    answer = None
+    if verdict.reason not in UNANSWERED:
+        answer = "unsure" if verdict.grade is None else "relevant" if verdict.grade > 0 else "not"
     return {
         "query_id": pair.query_id,
         "doc_id": pair.doc_id,

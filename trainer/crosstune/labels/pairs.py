@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,8 +56,16 @@ def read_candidates(path: Path | None) -> Run | None:
     return None if path is None else read_run(path)
 
 
-def pairs_to_label(source: Labelled, candidates: Run, depth: int) -> Candidates:
-    """The best `depth` candidates of each query that no split has judged."""
+Reviewed = Collection[tuple[str, str]]
+"""Query and document ids that a review has an answer to, `unsure` too: people were asked."""
+
+
+def reviewed_pairs(review: Path | None) -> Reviewed:
+    return () if review is None else read_answers(review).by_pair.keys()
+
+
+def pairs_to_label(source: Labelled, candidates: Run, depth: int, reviewed: Reviewed = ()) -> Candidates:
+    """The best `depth` candidates of each query that no split and no review has judged."""
     collection = source.collection
     pairs = []
     counts = Counter(queries=len(candidates), candidates=0, judged=0, unknown_documents=0, empty=0)
@@ -66,7 +75,7 @@ def pairs_to_label(source: Labelled, candidates: Run, depth: int) -> Candidates:
             counts["candidates"] += 1
             if doc_id not in collection.passages:
                 counts["unknown_documents"] += 1
-            elif doc_id in judged:
+            elif doc_id in judged or (query_id, doc_id) in reviewed:
                 counts["judged"] += 1
             elif not collection.passages[doc_id].strip():
                 counts["empty"] += 1
@@ -98,7 +107,11 @@ def people_pairs(
 
 
 def assumed_pairs(
-    source: Labelled, people: dict[tuple[str, str], int], candidates: Run, seed: int
+    source: Labelled,
+    people: dict[tuple[str, str], int],
+    candidates: Run,
+    seed: int,
+    reviewed: Reviewed = (),
 ) -> dict[tuple[str, str], int]:
     """For each relevant pair a candidate of the same query that nobody judged, taken for grade 0."""
     draw = random.Random(seed)
@@ -108,7 +121,8 @@ def assumed_pairs(
     for query_id in sorted(relevant):
         judged = {d for qrels in collection.qrels.values() for d in qrels.get(query_id, {})}
         seen = candidates.get(query_id, {})
-        free = sorted(d for d in seen if d not in judged and d in collection.passages)
+        asked = {doc_id for doc_id in seen if doc_id in judged or (query_id, doc_id) in reviewed}
+        free = sorted(seen.keys() & collection.passages.keys() - asked)
         for doc_id in draw.sample(free, min(relevant[query_id], len(free))):
             assumed[query_id, doc_id] = 0
     return assumed

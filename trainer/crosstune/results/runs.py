@@ -13,8 +13,7 @@ from crosstune.evaluate.breakdown import read_query_rows
 from crosstune.evaluate.measures import cutoff, in_order
 from crosstune.files import find_file
 from crosstune.records import Qrels, Run
-from crosstune.sources import Source, open_qrels, open_source
-from crosstune.trec import read_qrels
+from crosstune.sources import Judgements, Source, check_asked, open_source, read_judgements
 
 Missing = Literal["refuse", "zero", "skip"]
 """What a judged query means that one run answers and another does not."""
@@ -46,9 +45,10 @@ def open_runs(
     """
     _check_distinct(arguments)
     sources = [open_source(argument) for argument in arguments]
-    path = qrels or _common_qrels(sources)
-    every = [open_qrels(source, path) for source in sources]  # each says why it shares no query
-    judged, said = _same_queries(sources, every[0], missing)
+    judgements = _judgements(sources, qrels)
+    for source in sources:  # each says why it shares no query
+        check_asked(source, judgements)
+    judged, said = _same_queries(sources, judgements.qrels, missing)
     runs = {source.name: _cut(_asked(source, judged), depth) for source in sources}
     _check_depths(runs, measures)
     texts = _texts(sources, queries)
@@ -65,21 +65,18 @@ def _check_distinct(arguments: Sequence[str]) -> None:
             )
 
 
-def _common_qrels(sources: Sequence[Source]) -> Path | None:
-    """The judgements that the runs' own collections hold, when all agree."""
-    own = [source for source in sources if source.qrels is not None]
-    if not own:
-        return None
-    path = own[0].qrels
-    assert path is not None
-    first = read_qrels(path)
-    for source in own[1:]:
-        if source.qrels is not None and source.qrels != path and read_qrels(source.qrels) != first:
+def _judgements(sources: Sequence[Source], given: Path | None) -> Judgements:
+    """Those given, or those that the runs' own collections hold, when all agree."""
+    own = [source for source in sources if source.qrels is not None] or sources[:1]
+    first = read_judgements(own[0], given)
+    for source in own[1:] if given is None else ():
+        other = read_judgements(source, None)
+        if other.qrels != first.qrels:
             raise InputError(
-                f"{own[0].name} and {source.name} have different judgements ({path} and {source.qrels}); "
+                f"{own[0].name} and {source.name} have different judgements ({first.path} and {other.path}); "
                 "say which count with --qrels FILE"
             )
-    return path
+    return first
 
 
 def _same_queries(sources: Sequence[Source], qrels: Qrels, missing: Missing) -> tuple[Qrels, list[str]]:

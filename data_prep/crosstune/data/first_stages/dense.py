@@ -25,12 +25,13 @@ class Dense:
         )
         self._settings = settings
         self._ids = list(collection.passages)
-        self._passages = passage_vectors(self._encoder, list(collection.passages.values()))
+        passages = passage_vectors(self._encoder, list(collection.passages.values()))
+        self._passages_cut, self._passages_encoded = passages.cut, passages.encoded
         self._queries_cut = 0
-        self._index = VectorIndex(self._scaled(self._passages.vectors), settings)
-        if self._passages.cut:
+        self._index = VectorIndex(self._scaled(passages.vectors), settings)
+        if passages.cut:
             say(
-                f"  {self._passages.cut} of {len(self._ids)} passages are longer than the "
+                f"  {passages.cut} of {len(self._ids)} passages are longer than the "
                 f"{self._encoder.max_tokens} tokens that are encoded; the rest of each is not seen"
             )
 
@@ -54,9 +55,9 @@ class Dense:
             "model_digest": self._encoder.digest,
             "dimension": self._encoder.dimension,
             "max_tokens": self._encoder.max_tokens,
-            "passages_cut": self._passages.cut,
+            "passages_cut": self._passages_cut,
             "queries_cut": self._queries_cut,
-            "passages_encoded_now": self._passages.encoded,
+            "passages_encoded_now": self._passages_encoded,
             "index": "exact" if self._index.exact else "hnsw",
             "recall_against_exact": recall,
         }

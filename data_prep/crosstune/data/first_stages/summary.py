@@ -13,7 +13,7 @@ RECALL_DEPTHS = (10, 20, 50, 100)
 
 @dataclass(frozen=True)
 class RetrievalSummary:
-    """What `retrieve.json` holds. `recall`: split -> depth -> R@depth over all judged queries;
+    """What `retrieve.json` holds. `recall`: split -> depth -> R@depth over the queries with a positive;
     `candidates_left_out`: split -> reason -> count; `notes`: what the kind itself tells; `further`: the same
     of the first stages that mining alone draws from, by name."""
 

@@ -26,21 +26,24 @@ class VectorIndex:
         """Raises `MissingExtra` without faiss."""
         with needs_extra("first_stage.kind=dense", "dense"):
             import faiss
-        self._vectors = np.ascontiguousarray(vectors)
+        self._count = len(vectors)
         self._ef_search = settings.hnsw_ef_search
-        self.exact = len(vectors) <= settings.exact_up_to
+        self.exact = self._count <= settings.exact_up_to
+        vectors = np.ascontiguousarray(vectors)
         self._index: Any
         if self.exact:
+            self._vectors = None  # the index has them
             self._index = faiss.IndexFlatIP(vectors.shape[1])
-            self._index.add(self._vectors)
+            self._index.add(vectors)
         else:
-            self._index = _graph(self._vectors, settings)
+            self._vectors = vectors
+            self._index = _graph(vectors, settings)
         self._checked: Table | None = None
         self._depth = 0
 
     def search(self, queries: Table, depth: int) -> tuple[Table, Any]:
         """Scores and places, each `[queries, depth]`; a place of -1 is none."""
-        depth = min(depth, len(self._vectors))
+        depth = min(depth, self._count)
         if not self.exact:
             self._index.hnsw.efSearch = max(self._ef_search, depth)
         if self._checked is None:
@@ -52,8 +55,10 @@ class VectorIndex:
         """The share of the exact answer that the graph gives; `None` before a search."""
         import faiss
 
-        if self._checked is None or self.exact:
-            return 1.0 if self.exact else None
+        if self._vectors is None:
+            return 1.0
+        if self._checked is None:
+            return None
         _, found = self.search(self._checked, self._depth)
         _, exact = faiss.knn(self._checked, self._vectors, self._depth, faiss.METRIC_INNER_PRODUCT)
         hits = sum(len(set(a) & set(b)) for a, b in zip(found.tolist(), exact.tolist(), strict=True))

@@ -49,7 +49,8 @@ def read_answers(path: Path) -> Answers:
     for number, line in lines[: len(lines) - bool(broken_end)]:
         if line.strip():
             answer = _parse(path, number, line)
-            by_pair[answer.query_id, answer.doc_id] = answer
+            if answer is not None:
+                by_pair[answer.query_id, answer.doc_id] = answer
     return Answers(by_pair, broken_end)
 
 
@@ -60,9 +61,12 @@ def _unended(path: Path) -> int:
     return len(path.read_bytes().rpartition(b"\n")[2])
 
 
-def _parse(path: Path, number: int, line: str) -> Answer:
+def _parse(path: Path, number: int, line: str) -> Answer | None:
+    """`None` for a pair of `crosstune label` that nobody was asked about, or got no answer to."""
     try:
         row = json.loads(line)
+        if row["verdict"] is None and row.get("reason"):
+            return None
         answer = Answer(row["query_id"], row["doc_id"], row["verdict"], row.get("sample", "suspicious"))
     except (ValueError, TypeError, KeyError, AttributeError):
         raise InputError(

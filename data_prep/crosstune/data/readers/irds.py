@@ -19,7 +19,7 @@ from crosstune.data.readers.records import (
     Record,
     did_you_mean,
     show_names,
-    split_named,
+    split_within,
 )
 from crosstune.errors import InputError, MissingExtra
 from crosstune.files import sha256_file
@@ -27,7 +27,8 @@ from crosstune.files import sha256_file
 
 @dataclass(frozen=True)
 class IrDatasets:
-    """`ids`: for example `beir/scifact/train` and `beir/scifact/test`; the split is in the last word."""
+    """`ids`: for example `beir/scifact/train` and `beir/scifact/test`; the split is the last word
+    that names one."""
 
     ids: Sequence[str]
     format: str = "ir_datasets"
@@ -41,7 +42,7 @@ class IrDatasets:
         sets = [(name, load(name)) for name in self.ids]
         yield from self._documents(sets)
         for name, data in sets:
-            split = split_named(name) if len(self.ids) > 1 else None
+            split = split_within(name.split("/")) if len(self.ids) > 1 else None
             if data.has_queries():
                 for row in data.queries_iter():
                     at = f"{name}: query {row.query_id}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,13 +129,22 @@ def split_named(name: str) -> Split | None:
     return next((_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS), None)
 
 
-def named_splits(paths: Sequence[Path]) -> dict[Path, Split | None]:
-    """The split of each file of rows, by its name; None for all of them unless several splits are named.
+def split_within(parts: Sequence[str]) -> Split | None:
+    """The split that the last part of a path or id which speaks of one does: `nq/dev/judged` -> dev."""
+    return next((split for part in reversed(parts) if (split := split_named(part)) is not None), None)
 
-    Raises `InputError` when several are, and a file is named after none.
+
+def named_splits(paths: Sequence[Path]) -> dict[Path, Split | None]:
+    """The split of each file of rows, by its name, or that of a folder below the one that holds all; None for
+    all of them unless several splits are named.
+
+    Raises `InputError` where some files are named after a split and others are not: what is held out for
+    testing must not get among what is learned from.
     """
-    named = {path: split_named(path.name) for path in paths}
-    if len(set(named.values()) - {None}) < 2:
+    root = os.path.commonpath([path.parent for path in paths]) if paths else ""
+    named = {path: split_within(path.relative_to(root).parts) for path in paths}
+    splits = set(named.values())
+    if len(splits) < 2:
         return dict.fromkeys(paths)
     unnamed = next((path for path, split in named.items() if split is None), None)
     if unnamed is not None:
