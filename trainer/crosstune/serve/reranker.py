@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -22,12 +22,13 @@ from crosstune.serve.given import (
     checked_count,
     checked_pairs,
 )
+from crosstune.serve.pickled import Pickled
 from crosstune.serve.ranked import Document, RankedDocument, RankedQuery, Ranking, Score, UnscoredDocument
 from crosstune.serve.scorer import Scorer
 from crosstune.serve.stream import Query, Window, answered, answered_in_threads, unpacked
 
 
-class Reranker:
+class Reranker(Pickled):
     """Scores and ranks with an export folder. Safe to call from several threads.
 
     Lists may be any iterables: one that can be gone through once is. A call takes at most 1,000,000 documents
@@ -40,7 +41,6 @@ class Reranker:
 
         Raises `InputError` for a folder that is not what the export wrote and for a format that it lacks.
         """
-        self._folder = Path(folder).absolute()
         self._scorer = Scorer(Path(folder), backend)
         self.backend = self._scorer.backend
 
@@ -48,10 +48,6 @@ class Reranker:
     def load(cls, folder: str | os.PathLike[str], backend: str = "auto") -> Reranker:
         """The same by a name."""
         return cls(folder, backend)
-
-    def __reduce__(self) -> tuple[Callable[..., Reranker], tuple[object, ...]]:
-        """A copy loads the folder again, where it must be the same export: weights are not pickled."""
-        return _loaded_again, (str(self._folder), self.backend, self._scorer.manifest.seal)
 
     @property
     def precision(self) -> Precision:
@@ -302,13 +298,3 @@ class Reranker:
             ]
 
         return Window(read, rank)
-
-
-def _loaded_again(folder: str, backend: str, seal: str) -> Reranker:
-    """Of a pickle. Raises `InputError` as `Reranker` does and where another export lies there by now."""
-    reranker = Reranker(folder, backend)
-    if reranker._scorer.manifest.seal != seal:
-        raise InputError(
-            f"{folder}: another export than the one that was pickled; load it by Reranker({folder!r})"
-        )
-    return reranker

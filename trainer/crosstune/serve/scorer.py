@@ -28,6 +28,7 @@ class Scorer:
 
     def __init__(self, path: Path, backend: str) -> None:
         """Raises `InputError` as `Reranker` says."""
+        self.path = path.absolute()
         self.manifest = read_manifest(path)
         self._encoder = PairEncoder.from_folder(path, self.manifest.rule)
         threads = cores()
