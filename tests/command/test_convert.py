@@ -157,6 +157,17 @@ def test_held_out_rows_never_get_among_the_others(tmp_path: Path, crosstune: Cro
     assert done.code == 0, done.err
     qrels = read_collection(tmp_path / "out").qrels
     assert {split: len(judged) for split, judged in qrels.items()} == {"train": 7, "test": 3}
+
+    whole = msmarco(tmp_path / "msmarco")
+    (whole / "qidpidtriples.train.full.tsv.gz").unlink()
+    for split, name in (("train", "train"), ("test", "dev.small")):
+        (whole / split).mkdir()
+        (whole / f"qrels.{name}.tsv").rename(whole / split / "qrels.tsv")
+    done = crosstune("convert", whole, "judged")
+    assert done.code == 0, done.err
+    qrels = read_collection(tmp_path / "judged").qrels
+    assert qrels == {"train": {"01": {"007": 1}}, "test": {"02": {"1": 1}}}
+
     jsonl(tmp_path / "mixed" / "faq.jsonl", ROWS[:7])
     jsonl(tmp_path / "mixed" / "faq_test.jsonl", ROWS[7:])
     mixed = crosstune("convert", "mixed", "again")
@@ -177,8 +188,7 @@ def test_no_positive_of_a_row_is_lost_or_written_as_a_negative(tmp_path: Path, c
     done = crosstune("convert", "rows.jsonl", "lists", *words)
     assert done.code == 0, done.err
     groups = [dict(zip(g.docs, g.labels, strict=True)) for g in read_groups(tmp_path / "lists")]
-    assert groups == [{"b": 1, "c": 0}]
-    assert "left out: without a negative" in done.err
+    assert groups == [{"b": 1, "c": 0}, {"a": 1, "c": 0}]
 
     jsonl(
         tmp_path / "pairs.jsonl",
@@ -187,6 +197,12 @@ def test_no_positive_of_a_row_is_lost_or_written_as_a_negative(tmp_path: Path, c
     assert crosstune("convert", "pairs.jsonl", "groups", *words).code == 0
     groups = [dict(zip(g.docs, g.labels, strict=True)) for g in read_groups(tmp_path / "groups")]
     assert groups == [{"a": 1, "n": 0}, {"b": 1, "n": 0}]
+
+    more = [{"query": "close", "pos": ["a"]}, {"query": "open", "pos": ["a"], "neg": ["n"]}]
+    jsonl(tmp_path / "mixed.jsonl", more)
+    done = crosstune("convert", "mixed.jsonl", "mixed", *words)
+    assert done.code == 0, done.err
+    assert "left out: without a negative 1" in done.err, "counted once"
 
 
 def msmarco(folder: Path) -> Path:

@@ -97,7 +97,10 @@ def test_a_run_file_and_a_limit(tmp_path: Path, collection: Path, chat: Chat, ca
     rows = [json.loads(line) for line in (tmp_path / "labelled/labels.jsonl").read_text().splitlines()]
     assert [row["reason"] for row in rows if row["grade"] is None] == ["not_asked"]
     assert [row["verdict"] for row in rows if row["grade"] is None] == [None]
-    assert len(read_answers(tmp_path / "labelled/labels.jsonl").by_pair) == 3, "nobody was asked: no answer"
+    labels = tmp_path / "labelled/labels.jsonl"
+    assert len(read_answers(labels).by_pair) == 3, "nobody was asked: no answer"
+    labels.write_text(labels.read_text().replace('"verdict": null', '"verdict": "unsure"'))
+    assert len(read_answers(labels).by_pair) == 3, "as earlier versions wrote them"
 
 
 def test_too_little_agreement_labels_nothing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from crosstune.errors import InputError
 from crosstune.serve import RankedDocument, Ranking, Reranker, UnscoredDocument
-from crosstune.serve.budget import makespan, score_until
+from crosstune.serve.budget import deadline_after, makespan, score_until
 from event_loop import going_on
 from served import tiny_export
 
@@ -133,6 +134,14 @@ def test_the_unscored_follow_below_the_scored(reranker: Reranker) -> None:
         field.name for field in dataclasses.fields(UnscoredDocument)
     }
     assert rest[0].logit is None
+
+
+def test_the_deadline_is_as_exact_as_the_clock() -> None:
+    """In fp32 a clock that has run for days has steps of 60 ms."""
+    before = time.perf_counter()
+    deadline = deadline_after(np.float32(5))  # type: ignore[arg-type]
+    assert type(deadline) is float
+    assert before + 0.005 <= deadline <= time.perf_counter() + 0.005
 
 
 @pytest.mark.parametrize("budget", [0, -1.0, float("nan")])

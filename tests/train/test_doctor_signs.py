@@ -230,6 +230,24 @@ def test_over_fitting_is_seen_from_the_start_on_and_in_one_kind_of_loss(
                 rows.append({"step": step, "eval_nDCG@10": 0.58 + step / 1000})
     found = check(plan, data, curve(plan, rows), lost=False, explained=False)
     assert [diagnosis.name for diagnosis in found] == ["over_fitting"] * rising
+    for diagnosis in found:
+        changed = {"train.epochs": best / 100} if best else {"train.learning_rate": 1e-5}
+        assert diagnosis.change == changed | {"train.dropout": 0.1}
+
+
+def test_a_training_that_ends_while_the_teacher_is_alone_is_read_as_one() -> None:
+    plan = Plan("lce", "adapted", 1e-4, 1.0, 4, 48, 12, 201, 10)
+    data = DataSigns(99, 99, 400, 0, 0, 0, 0, 0.5, 0.9)
+    rows: list[dict[str, float]] = [
+        {"step": step, "loss": 1 - step / 200, "flat_loss": 1.0, "spread": 1.0} for step in range(5, 106, 5)
+    ]
+    fell = {"eval_drop": 0.1, "eval_drop_p": 0.001}
+    evaluations = [{"step": 20, "eval_nDCG@10": 0.6}, {"step": 60, "eval_nDCG@10": 0.5, **fell}]
+    seen = curve(plan, [*rows[:12], *evaluations])
+    (found,) = check(plan, data, seen, lost=False, explained=False)
+    assert found.name == "over_fitting"
+    # 201 steps: the teacher is alone up to step 101, and the entry of 105 begins before.
+    assert curve(plan, rows).around(0, 101).rows == []
 
 
 def test_a_loss_above_a_constant_scorers_is_not_called_equal_to_it() -> None:

@@ -236,15 +236,26 @@ def test_the_parts_of_a_step_count_by_what_they_hold(tmp_path: Path, loss: str) 
     assert_same_training(outs[0], outs[1], atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("evaluations", "steps"), [(2, [3, 5]), (4, [2, 4, 5]), (50, [1, 2, 3, 4, 5])])
+@pytest.mark.parametrize(
+    ("evaluations", "steps"), [(2, [3, 6]), (4, [2, 4, 6]), (5, [2, 4, 6]), (50, [1, 2, 3, 4, 5, 6])]
+)
 def test_a_training_is_as_long_as_its_epochs_and_evaluated_at_its_end(
     tmp_path: Path, evaluations: int, steps: list[int]
 ) -> None:
-    """20 groups, 8 a step, 2 epochs."""
+    """20 groups, 8 a step: an epoch has 3 steps, and there are 2."""
     out, _ = train_tiny(tmp_path, "out", count=20, teacher="none", evaluations=evaluations, patience=50)
     rows = [json.loads(line) for line in (out / "train_log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "eval_nDCG@10" in row] == steps
-    assert json.loads((out / "train.json").read_text())["steps"] == 5
+    assert json.loads((out / "train.json").read_text())["steps"] == 6
+
+
+def test_the_last_step_is_evaluated_where_it_ends_no_interval(tmp_path: Path) -> None:
+    out, _ = train_tiny(tmp_path, "out", count=20, teacher="none", epochs=2.5, evaluations=4, patience=50)
+    rows = [json.loads(line) for line in (out / "train_log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "eval_nDCG@10" in row] == [2, 4, 6, 8]
+    out, _ = train_tiny(tmp_path, "odd", count=24, teacher="none", epochs=2.2, evaluations=2, patience=50)
+    rows = [json.loads(line) for line in (out / "train_log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "eval_nDCG@10" in row] == [4, 7]
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))

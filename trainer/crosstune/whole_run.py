@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crosstune.errors import InputError
+from crosstune.evaluate.measures import check_measures
 from crosstune.files import read_json
 from crosstune.recipe import Recipe
 from crosstune.records import Split
@@ -19,12 +20,14 @@ def refuse_at_once(recipe: Recipe, folder: RunFolder) -> None:
     """Looks at the collection of the run, which is there, and at the base's configuration.
 
     Raises `InputError` for a split that is missing or has no positive, for more tokens than the base has
-    positions, and for too few train queries for the learning curve that is asked for.
+    positions, for a measure that no installed package computes, and for too few train queries for the
+    learning curve that is asked for.
     """
     positives: dict[str, int] = read_json(folder.source)["positives"]
     for split, use in USES.items():
         _check_split(split, use, positives)
     _check_positions(recipe)
+    check_measures(recipe.evaluate.measures)
     if recipe.curve:
         from crosstune.curve.run import check_queries
 

@@ -24,6 +24,7 @@ from crosstune.data.first_stages import (
 from crosstune.data.judged_lists import JudgedLists
 from crosstune.data.mini_msmarco import build_mini_msmarco
 from crosstune.data.mining import (
+    UNANSWERED,
     MiningSummary,
     Teacher,
     mine,
@@ -42,6 +43,7 @@ from crosstune.data.stdlib import build_stdlib
 from crosstune.data.treccar import TrecCar
 
 __all__ = [
+    "UNANSWERED",
     "Bm25Settings",
     "ConvertSummary",
     "DenseSettings",

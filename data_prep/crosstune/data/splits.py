@@ -52,8 +52,8 @@ def divide(store: Store, rule: SplitRule) -> str:
         return _kept(store, rule)
     if named:
         raise InputError(
-            f"{loose[0]}: belongs to no split, other judgements do; put train, dev or test in the file's "
-            "name, or leave it out"
+            f"{loose[0]}: belongs to no split, other judgements do; put train, dev or test in its name, or "
+            "leave it out"
         )
     return _divided(store, rule)
 

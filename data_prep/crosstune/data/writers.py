@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,9 @@ class _GroupMaker:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.left_out: Counter[str] = Counter()
-        store.connection.execute("CREATE TEMP TABLE grouped (query TEXT, doc TEXT, PRIMARY KEY (query, doc))")
+        store.connection.execute(
+            "CREATE TEMP TABLE tried (query TEXT, doc TEXT, grouped INTEGER, PRIMARY KEY (query, doc))"
+        )
 
     def groups(self, split: str) -> Iterator[Group]:
         rows = self._store.ask(
@@ -130,28 +132,37 @@ class _GroupMaker:
             none = [None] * len(ids)
             scores = (json.loads(first) if first else none, json.loads(teacher) if teacher else none)
             documents = list(zip(ids, json.loads(labels), *scores, strict=True))
-            self._store.connection.executemany(
-                "INSERT OR IGNORE INTO grouped VALUES (?, ?)",
-                [(query, doc) for doc, grade, *_ in documents if grade > 0],
-            )
+            self._try(query, [doc for doc, grade, *_ in documents if grade > 0], grouped=False)
             if listed:
                 grades = dict(self._judged(split, query))
                 documents = [(doc, grades.get(doc, grade), *scored) for doc, grade, *scored in documents]
-                yield from self._made(query, sorted(documents, key=lambda document: -document[1]))
+                made = self._made(query, sorted(documents, key=lambda document: -document[1]))
             else:
-                yield from self._one_a_positive(split, query, documents)
+                made = self._one_a_positive(split, query, documents)
+            for group in made:
+                positives = [doc for doc, y in zip(group.doc_ids, group.labels, strict=True) if y > 0]
+                self._try(query, positives, grouped=True)
+                yield group
         left = self._store.ask(
             "SELECT DISTINCT query FROM judgements AS judged WHERE split = ? AND "
             "(query NOT IN (SELECT query FROM rows) OR grade > 0 AND NOT EXISTS "
-            "(SELECT 1 FROM grouped WHERE grouped.query = judged.query AND grouped.doc = judged.doc))",
+            "(SELECT 1 FROM tried WHERE query = judged.query AND doc = judged.doc AND grouped))",
             split,
         )
         for (query,) in left:
-            grouped = {doc for (doc,) in self._store.ask("SELECT doc FROM grouped WHERE query = ?", query)}
+            rows = self._store.ask("SELECT doc, grouped FROM tried WHERE query = ?", query)
+            tried = {doc: bool(grouped) for doc, grouped in rows}
             documents = [
-                (doc, grade, None, None) for doc, grade in self._judged(split, query) if doc not in grouped
+                (doc, grade, None, None) for doc, grade in self._judged(split, query) if not tried.get(doc)
             ]
-            yield from self._one_a_positive(split, query, documents)
+            yield from self._one_a_positive(split, query, documents, tried)
+
+    def _try(self, query: str, docs: list[str], *, grouped: bool) -> None:
+        """Keeps that these positives stand in a row, or in a group."""
+        self._store.connection.executemany(
+            "INSERT INTO tried VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET grouped = max(grouped, ?)",
+            [(query, doc, grouped, grouped) for doc in docs],
+        )
 
     def _judged(self, split: str, query: str) -> Iterator[tuple[str, int]]:
         rows = self._store.ask(
@@ -159,7 +170,10 @@ class _GroupMaker:
         )
         return ((doc, int(grade)) for doc, grade in rows)
 
-    def _one_a_positive(self, split: str, query: str, documents: list[Document]) -> Iterator[Group]:
+    def _one_a_positive(
+        self, split: str, query: str, documents: list[Document], tried: Container[str] = ()
+    ) -> Iterator[Group]:
+        """`tried`: positives whose rows gave no group, which was counted."""
         positives = [document for document in documents if document[1] > 0]
         relevant = {
             doc
@@ -175,10 +189,11 @@ class _GroupMaker:
         if not positives:
             self.left_out["without a positive"] += 1
         for positive in positives:
-            yield from self._made(query, [positive, *negatives.values()])
+            yield from self._made(query, [positive, *negatives.values()], counted=positive[0] in tried)
 
-    def _made(self, query: str, documents: list[Document]) -> Iterator[Group]:
-        """The group, or nothing, and the reason counted. A grade below 0 is written as it is."""
+    def _made(self, query: str, documents: list[Document], *, counted: bool = False) -> Iterator[Group]:
+        """The group, or nothing, and the reason, which is counted unless it was. A grade below 0 is written
+        as it is."""
         reason = None
         if documents[0][1] <= 0:
             reason = "without a positive"
@@ -190,7 +205,7 @@ class _GroupMaker:
             if text is None or None in docs:
                 reason = "with a query or passage whose text is not in the input"
         if reason:
-            self.left_out[reason] += 1
+            self.left_out[reason] += not counted
             return
         ids, labels, first, teacher = (list(column) for column in zip(*documents, strict=True))
         scores = self._candidates(query, ids) if not any(score is not None for score in first) else first

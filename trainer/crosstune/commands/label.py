@@ -115,7 +115,11 @@ def label(
     ] = 200,
     review: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", rich_help_panel=AGREEMENT, help="Answers of crosstune review as well."),
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=AGREEMENT,
+            help="Of crosstune review: people's labels too.",
+        ),
     ] = None,
     assume_unjudged: Annotated[
         bool,

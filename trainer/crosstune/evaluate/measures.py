@@ -32,11 +32,9 @@ def parse(name: str) -> Measure:
         ) from None
 
 
-def check_measures(names: Sequence[str]) -> None:
-    """Raises `InputError` for a name that is no measure, that is given twice (by another of its names as
-    well), or that no installed package computes."""
-    import ir_measures
-
+def check_names(names: Sequence[str]) -> dict[str, Measure]:
+    """The measures by their names. Raises `InputError` for a name that is no measure and for one that is
+    given twice, by another of its names as well."""
     given: dict[Measure, str] = {}
     for name in names:
         try:
@@ -48,6 +46,14 @@ def check_measures(names: Sequence[str]) -> None:
             also = f", as {given[measure]} too" if name != given[measure] else ""
             raise InputError(f"measure {name} is given twice{also}")
         given[measure] = name
+    return {name: measure for measure, name in given.items()}
+
+
+def check_measures(names: Sequence[str]) -> None:
+    """Raises `InputError` as `check_names`, and for a measure that no installed package computes."""
+    import ir_measures
+
+    for name, measure in check_names(names).items():
         if not any(p.is_available() and p.supports(measure) for p in ir_measures.DefaultPipeline.providers):
             raise InputError(
                 f"measure {name}: no installed package computes it; ir_measures lists the one that does "

@@ -25,10 +25,10 @@ class EvaluationSettings(Settings):
     @field_validator("measures")
     @classmethod
     def _known(cls, measures: list[str]) -> list[str]:
-        from crosstune.evaluate.measures import check_measures
+        from crosstune.evaluate.measures import check_names
 
         try:
-            check_measures(measures)
+            check_names(measures)
         except InputError as error:
             raise ValueError(str(error)) from None
         return measures

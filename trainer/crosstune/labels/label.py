@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from crosstune.data import FirstStageSettings
+from crosstune.data import UNANSWERED, FirstStageSettings
 from crosstune.errors import CheckFailed, InputError
 from crosstune.label_sources import GENERATED
 from crosstune.labels.agreement import Agreement, agreement, lines
@@ -163,9 +163,6 @@ def _check(found: Agreement, least: float | None) -> None:
             f"--min-kappa {least:g}: kappa is {found.kappa:.3f}; mend the prompt, show more --examples or "
             "take another model. Nothing was labelled"
         )
-
-
-UNANSWERED = ("not_asked", "refused")
 
 
 def _row(pair: Pair, verdict: Verdict, split: Split, generator: str) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def assumed_pairs(
         judged = {d for qrels in collection.qrels.values() for d in qrels.get(query_id, {})}
         seen = candidates.get(query_id, {})
         asked = {doc_id for doc_id in seen if doc_id in judged or (query_id, doc_id) in reviewed}
-        free = sorted(seen.keys() & collection.passages.keys() - asked)
+        free = sorted((seen.keys() - asked) & collection.passages.keys())
         for doc_id in draw.sample(free, min(relevant[query_id], len(free))):
             assumed[query_id, doc_id] = 0
     return assumed

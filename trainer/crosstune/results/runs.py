@@ -68,8 +68,11 @@ def _check_distinct(arguments: Sequence[str]) -> None:
 def _judgements(sources: Sequence[Source], given: Path | None) -> Judgements:
     """Those given, or those that the runs' own collections hold, when all agree."""
     own = [source for source in sources if source.qrels is not None] or sources[:1]
+    own = sorted(own, key=lambda source: not source.known_alone)
     first = read_judgements(own[0], given)
     for source in own[1:] if given is None else ():
+        if source.qrels == own[0].qrels:
+            continue
         other = read_judgements(source, None)
         if other.qrels != first.qrels:
             raise InputError(

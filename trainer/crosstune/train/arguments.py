@@ -43,7 +43,7 @@ def training_arguments(
     whether dev is asked before the first step."""
     from transformers import TrainingArguments
 
-    steps = math.ceil(settings.epochs * groups / settings.groups_per_step)
+    steps = math.ceil(settings.epochs * math.ceil(groups / settings.groups_per_step))
     every = math.ceil(steps / settings.evaluations)  # and at the last step: `LastStep`
     arguments = partial(
         TrainingArguments,

@@ -63,10 +63,10 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
         """The parts of a step, each with how much more than an equal share of it it is: of its groups and of
         their documents. An epoch's last step may have a smaller part."""
         parts, items = super().get_batch_samples(*arguments, **named)
-        for part in parts:
-            part["shares"] = [
-                size(part) * len(parts) / sum(map(size, parts)) for size in (_groups, _documents)
-            ]
+        sizes = [(len(part["mask"]), int(part["mask"].sum())) for part in parts]
+        equal = [sum(every) / len(parts) for every in zip(*sizes, strict=True)]
+        for part, size in zip(parts, sizes, strict=True):
+            part["shares"] = [own / share for own, share in zip(size, equal, strict=True)]
         return parts, items
 
     def training_step(
@@ -138,14 +138,6 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
             self.args, self.state, self.control, metrics
         )
         return metrics
-
-
-def _groups(part: dict[str, Any]) -> int:
-    return len(part["mask"])
-
-
-def _documents(part: dict[str, Any]) -> int:
-    return int(part["mask"].sum())
 
 
 def _as_table(values: Tensor, inputs: dict[str, Any]) -> Tensor:

@@ -14,6 +14,10 @@ Verdict = Literal["relevant", "not", "unsure"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
+UNANSWERED = ("not_asked", "refused")
+"""Why a row of `crosstune label` is no answer."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a person said about one query and one document. `sample`: how the pair came to be asked about,
@@ -65,7 +69,7 @@ def _parse(path: Path, number: int, line: str) -> Answer | None:
     """`None` for a pair of `crosstune label` that nobody was asked about, or got no answer to."""
     try:
         row = json.loads(line)
-        if row["verdict"] is None and row.get("reason"):
+        if row.get("reason") in UNANSWERED:
             return None
         answer = Answer(row["query_id"], row["doc_id"], row["verdict"], row.get("sample", "suspicious"))
     except (ValueError, TypeError, KeyError, AttributeError):

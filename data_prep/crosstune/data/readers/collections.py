@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from crosstune.data.readers import beir, msmarco, trec
-from crosstune.data.readers.records import Record, split_named
+from crosstune.data.readers.records import Record, splits_within
 from crosstune.data.readers.treccar import read_car_outlines, read_car_paragraphs
 from crosstune.errors import InputError
 from crosstune.label_sources import SOURCES_FILE, read_sources
@@ -92,7 +92,7 @@ class CollectionFiles:
 
 
 def _names(paths: Sequence[Path]) -> dict[Path, Split]:
-    return {path: split for path in paths if (split := split_named(path.name))}
+    return {path: split for path, split in splits_within(paths).items() if split}
 
 
 def family_of(roles: Sequence[str]) -> Family | None:

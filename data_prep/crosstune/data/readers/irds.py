@@ -41,8 +41,10 @@ class IrDatasets:
     def records(self) -> Iterator[Record]:
         sets = [(name, load(name)) for name in self.ids]
         yield from self._documents(sets)
+        splits = {name: split_within(name.split("/")) for name in self.ids}
+        several = len(set(splits.values())) > 1
         for name, data in sets:
-            split = split_within(name.split("/")) if len(self.ids) > 1 else None
+            split = splits[name] if several else None
             if data.has_queries():
                 for row in data.queries_iter():
                     at = f"{name}: query {row.query_id}"

@@ -134,6 +134,12 @@ def split_within(parts: Sequence[str]) -> Split | None:
     return next((split for part in reversed(parts) if (split := split_named(part)) is not None), None)
 
 
+def splits_within(paths: Sequence[Path]) -> dict[Path, Split | None]:
+    """What the name of each file says, or that of a folder below the one that holds all."""
+    root = os.path.commonpath([path.parent for path in paths]) if paths else ""
+    return {path: split_within(path.relative_to(root).parts) for path in paths}
+
+
 def named_splits(paths: Sequence[Path]) -> dict[Path, Split | None]:
     """The split of each file of rows, by its name, or that of a folder below the one that holds all; None for
     all of them unless several splits are named.
@@ -141,10 +147,8 @@ def named_splits(paths: Sequence[Path]) -> dict[Path, Split | None]:
     Raises `InputError` where some files are named after a split and others are not: what is held out for
     testing must not get among what is learned from.
     """
-    root = os.path.commonpath([path.parent for path in paths]) if paths else ""
-    named = {path: split_within(path.relative_to(root).parts) for path in paths}
-    splits = set(named.values())
-    if len(splits) < 2:
+    named = splits_within(paths)
+    if len(set(named.values())) < 2:
         return dict.fromkeys(paths)
     unnamed = next((path for path, split in named.items() if split is None), None)
     if unnamed is not None:

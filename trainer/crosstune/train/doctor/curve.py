@@ -77,7 +77,7 @@ class Curve:
     def around(self, step: int, earliest: int) -> Window:
         """As much as `end` has, up to a step but after the `earliest`; where that is less, from there on."""
         size = len(self.end.rows)
-        after = [(n, row) for n, row in self.steps.rows if row["step"] > earliest]
+        after = [(n, row) for n, row in self.steps.rows if row["step"] - n >= earliest]
         before = [(n, row) for n, row in after if row["step"] <= step]
         return Window(before[-size:] if len(before) >= size else after[:size])
 

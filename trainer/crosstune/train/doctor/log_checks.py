@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from crosstune.train.doctor.curve import Curve, Window
@@ -188,7 +189,9 @@ def _over_fitting(plan: Plan, data: DataSigns, seen: Curve) -> Diagnosis | None:
     best = max(seen.evaluations, key=lambda row: float(row["eval_nDCG@10"]))
     # A teacher alone is learned from at first: gains are compared where the loss is that of the end.
     mixed = data.teacher_agrees is not None and KINDS[plan.loss].learns_from != "teacher"
-    earliest = int(TEACHER_ALONE * plan.steps) if mixed else 0
+    earliest = math.ceil(TEACHER_ALONE * plan.steps) if mixed else 0
+    if seen.steps.rows and seen.steps.rows[-1][1]["step"] <= earliest:
+        earliest = 0
     before, after = seen.around(best["step"], earliest).gain, seen.end.gain
     fell = last.get("eval_drop", 0.0) >= OVERFIT_DROP and last.get("eval_drop_p", 1.0) <= OVERFIT_P
     if not fell or before is None or after is None or after <= before:
@@ -204,8 +207,12 @@ def _over_fitting(plan: Plan, data: DataSigns, seen: Curve) -> Diagnosis | None:
             "gain_over_a_constant_scorer_at_best": _short(before),
             "gain_over_a_constant_scorer_at_end": _short(after),
         },
-        "the best checkpoint was kept; train about as long as it took, or with dropout, or with more groups",
-        {"train.epochs": _short(plan.epochs * best["step"] / plan.steps), "train.dropout": 0.1},
+        "the best checkpoint was kept; train about as long as it took, or with dropout, or with more groups"
+        if best["step"]
+        else "the start was kept; train with a lower rate, or with dropout, or with more groups",
+        {"train.epochs": _short(plan.epochs * best["step"] / plan.steps), "train.dropout": 0.1}
+        if best["step"]
+        else _lower(plan) | {"train.dropout": 0.1},
     )
 
 
