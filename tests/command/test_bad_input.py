@@ -82,6 +82,7 @@ def _no_split(split: str) -> Damage:
         *((_irrelevant(s), [], f"qrels/{s}.tsv of the collection holds no grade above 0") for s in SPLITS),
         (None, ["train.max_tokens=8000"], "positions, train.max_tokens is 8000; set train.max_tokens="),
         (None, ["adapt.steps=1", "adapt.max_tokens=8000"], "positions, adapt.max_tokens is 8000; set"),
+        (None, ["evaluate.measures=[alpha_nDCG@10]"], "alpha_nDCG@10: no installed package computes it"),
         (None, ["curve=true", "mine.max_groups=5"], "curve: the run trains on 5 labelled queries"),
     ],
 )

@@ -126,11 +126,12 @@ def test_a_threshold_is_set_only_where_a_measure_takes_one_and_names_none() -> N
     ],
 )
 def test_measures_that_cannot_be_computed_are_refused(measures: list[str], message: str) -> None:
-    """By a recipe too, before anything is trained."""
+    """By a recipe too, but for a package that is missing: another machine may have it."""
     with pytest.raises(InputError, match=message):
         check_measures(measures)
-    with pytest.raises(ValidationError, match=message):
-        EvaluationSettings(measures=measures)
+    if "installed" not in message:
+        with pytest.raises(ValidationError, match=message):
+            EvaluationSettings(measures=measures)
 
 
 def test_a_threshold_that_makes_two_measures_one_is_refused() -> None:
