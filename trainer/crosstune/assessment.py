@@ -11,7 +11,7 @@ from crosstune.errors import InputError
 from crosstune.evaluate.assess import DEPTHS, FIRST_STAGE, MEASURES, Question, assess, notes, relevant_from
 from crosstune.evaluate.breakdown import Part, by_field, by_length, by_positives, read_query_rows
 from crosstune.evaluate.folder import check_writable, write_evaluation
-from crosstune.evaluate.measures import check_measures, in_order
+from crosstune.evaluate.measures import check_measures, check_names, in_order
 from crosstune.files import find_file
 from crosstune.progress import say
 from crosstune.records import Qrels
@@ -81,10 +81,9 @@ def _completed(source: Source) -> Source:
 def chosen_measures(names: Sequence[str], grade: int | None) -> list[str]:
     """The measures asked for, or the usual ones; with the threshold of relevance where one is given."""
     chosen = list(names or MEASURES)
-    check_measures(chosen)
-    if grade is None:
-        return chosen
-    chosen = [relevant_from(name, grade) for name in chosen]
+    if grade is not None:
+        check_names(chosen)
+        chosen = [relevant_from(name, grade) for name in chosen]
     check_measures(chosen)
     return chosen
 

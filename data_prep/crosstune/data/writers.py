@@ -112,7 +112,7 @@ Document = tuple[str, int, float | None, float | None]
 
 
 class _GroupMaker:
-    """Groups of the rows as they came, then of the judged positives that stand in no row."""
+    """Groups of the rows as they came, then of the judged positives that stand in none of them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from crosstune.evaluate import compare, mean, per_query
-from crosstune.export.parity import logit_spread
+from crosstune.export.parity import kendall_tau, logit_spread
 from crosstune.export.settings import ExportSettings
 from crosstune.records import Qrels, Run, ranking
 from crosstune.serve import Reranker
@@ -102,15 +102,7 @@ def largest_difference(run: Run, exact: Run) -> float:
 
 
 def tau(scores: Mapping[str, float], exact: Mapping[str, float]) -> float:
-    """1 where the exact order knows only ties: nothing can be lost."""
-    from scipy.stats import kendalltau
-
-    if len(set(exact.values())) < 2:
-        return 1.0
-    found = float(kendalltau([scores[doc] for doc in exact], list(exact.values())).statistic)
-    if found != found:  # noqa: PLR0124
-        return 0.0
-    return round(found, 12)  # equal orders with ties come out as .9999999999999999, below a limit of 1
+    return kendall_tau([scores[doc] for doc in exact], list(exact.values()))
 
 
 def top_overlap(scores: Mapping[str, float], exact: Mapping[str, float]) -> float:

@@ -44,7 +44,7 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 class LastStep(TrainerCallback):  # type: ignore[misc]
-    """Evaluates the last step, where it ends no whole interval, too."""
+    """Evaluates the last step, where it ends no whole interval, too: transformers 5.0 does not."""
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

@@ -74,17 +74,17 @@ class OwnVectors:
         if not path.exists():
             write_json(path, dataclasses.asdict(self._ask(groups, collection, dev)))
         teacher = Teacher(**read_json(path))
-        if have_teacher(groups):
+        taught = have_teacher(groups)
+        outcome = "nothing to distil" if teacher.scores is None else "distilled"
+        if taught:
             outcome = "mining's teacher is distilled"
-        else:
-            outcome = "nothing to distil" if teacher.scores is None else "distilled"
         say(
             f"  dev nDCG@10 {teacher.dev_ndcg:.4f} by {teacher.cosine_weight:.1f} x the {self.kind} vectors' "
             f"cosine + {teacher.first_stage_weight:.2f} x the first stage, {teacher.dev_ndcg_of_vectors:.4f} "
             f"by the cosine, {teacher.dev_ndcg_of_first_stage:.4f} by the first stage: "
             f"{outcome}"
         )
-        if teacher.scores is None or have_teacher(groups):
+        if teacher.scores is None or taught:
             return list(groups)
         return _scored(groups, teacher.scores)
 

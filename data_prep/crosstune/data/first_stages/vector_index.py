@@ -26,9 +26,8 @@ class VectorIndex:
         """Raises `MissingExtra` without faiss."""
         with needs_extra("first_stage.kind=dense", "dense"):
             import faiss
-        self._count = len(vectors)
         self._ef_search = settings.hnsw_ef_search
-        self.exact = self._count <= settings.exact_up_to
+        self.exact = len(vectors) <= settings.exact_up_to
         vectors = np.ascontiguousarray(vectors)
         self._index: Any
         if self.exact:
@@ -43,7 +42,7 @@ class VectorIndex:
 
     def search(self, queries: Table, depth: int) -> tuple[Table, Any]:
         """Scores and places, each `[queries, depth]`; a place of -1 is none."""
-        depth = min(depth, self._count)
+        depth = min(depth, self._index.ntotal)
         if not self.exact:
             self._index.hnsw.efSearch = max(self._ef_search, depth)
         if self._checked is None:

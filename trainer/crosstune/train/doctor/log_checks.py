@@ -196,6 +196,12 @@ def _over_fitting(plan: Plan, data: DataSigns, seen: Curve) -> Diagnosis | None:
     fell = last.get("eval_drop", 0.0) >= OVERFIT_DROP and last.get("eval_drop_p", 1.0) <= OVERFIT_P
     if not fell or before is None or after is None or after <= before:
         return None
+    change: dict[str, Any]
+    if best["step"]:
+        kept, advice = "best checkpoint", "about as long as it took"
+        change = {"train.epochs": _short(plan.epochs * best["step"] / plan.steps)}
+    else:
+        kept, advice, change = "start", "with a lower rate", _lower(plan)
     return Diagnosis(
         "over_fitting",
         "the training loss went on falling while dev fell: the model learns its groups by heart",
@@ -207,12 +213,8 @@ def _over_fitting(plan: Plan, data: DataSigns, seen: Curve) -> Diagnosis | None:
             "gain_over_a_constant_scorer_at_best": _short(before),
             "gain_over_a_constant_scorer_at_end": _short(after),
         },
-        "the best checkpoint was kept; train about as long as it took, or with dropout, or with more groups"
-        if best["step"]
-        else "the start was kept; train with a lower rate, or with dropout, or with more groups",
-        {"train.epochs": _short(plan.epochs * best["step"] / plan.steps), "train.dropout": 0.1}
-        if best["step"]
-        else _lower(plan) | {"train.dropout": 0.1},
+        f"the {kept} was kept; train {advice}, or with dropout, or with more groups",
+        change | {"train.dropout": 0.1},
     )
 
 
