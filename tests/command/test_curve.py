@@ -18,6 +18,8 @@ from conftest import Crosstune
 
 from crosstune.data import read_groups
 from crosstune.evaluate import per_query
+from crosstune.run import RunFolder, locked
+from crosstune.stage_copies import drop_weights
 from crosstune.trec import read_qrels, read_run
 
 
@@ -81,3 +83,35 @@ def test_too_few_labels_for_a_curve(
     shutil.rmtree(tmp_path / "runs")
     taken = crosstune("run", recipe, "curve=true", f"tuned={tmp_path / 'model'}")
     assert taken.code == 2 and "curve is about a training" in taken.err
+
+
+def test_a_share_of_the_queries_too_small_for_a_curve(
+    tmp_path: Path, recipe: Path, crosstune: Crosstune
+) -> None:
+    done = crosstune("run", recipe, "curve=true", "mine.query_share=.5")
+    assert done.code == 2
+    assert "the run trains on 10 labelled queries" in done.err
+    assert not (tmp_path / "runs/tiny/retrieve").exists()
+
+
+@pytest.mark.slow
+def test_a_part_that_fails_hides_no_result(tmp_path: Path, recipe: Path, crosstune: Crosstune) -> None:
+    part = RunFolder(tmp_path / "runs/tiny/curve/share-010")
+    with locked(part):
+        done = crosstune("run", recipe, "curve=true", "--json")
+    assert done.code == 2 and "share-010: in use by another crosstune" in done.err
+    assert json.loads(done.out)["splits"]["test"]["tuned"]["nDCG@10"] >= 0
+
+
+def test_weights_of_both_rounds_are_dropped_and_what_was_measured_stays(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    kept = [folder.train_log, folder.dev_scores, folder.ledger, folder.stamp("mine")]
+    dropped = [folder.model / "a", folder.model_1 / "a", folder.start / "a", folder.adapted / "a",
+               folder.stage("train_1") / "start" / "a", folder.partial("train") / "checkpoints" / "a",
+               folder.stamp("train"), folder.stamp("train_1")]  # fmt: skip
+    for path in (*kept, *dropped):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    drop_weights(folder)
+    assert [path.exists() for path in kept] == [True] * len(kept)
+    assert [path for path in dropped if path.exists()] == []

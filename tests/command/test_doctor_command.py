@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import get_args
 
@@ -48,6 +49,23 @@ def test_a_healthy_run_as_json(healthy: Path, capsys: pytest.CaptureFixture[str]
     assert found["figures"]["gain"] == pytest.approx(
         1 - found["figures"]["loss"] / found["figures"]["flat_loss"], rel=1e-6
     )
+
+
+def test_figures_that_overflowed_are_no_numbers_in_json(
+    healthy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(healthy, tmp_path / "run")
+    (log,) = (tmp_path / "run").rglob("train_log.jsonl")
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    last = max(number for number, row in enumerate(rows) if "grad_norm" in row)
+    rows[last]["grad_norm"] = float("nan")
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = _call(capsys, "doctor", tmp_path / "run", "--json")
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    assert json.loads(done.out, parse_constant=refuse)["figures"]["grad_norm"] is None
 
 
 def test_a_stopped_run_is_exit_1_and_mended_by_what_is_said(

@@ -116,6 +116,10 @@ def test_a_merge_chooses_on_dev_and_goes_on_to_an_export(trained: Path) -> None:
     assert again.code == 0 and "up to date" in again.err
     other = run_crosstune(trained, "merge", "model", "runs/tiny", "--alpha", "0:1:.5")
     assert other.code == 2 and "holds the merge of other models, queries or alphas" in other.err
+    words = ("merge", "model", "runs/tiny", "--alpha", "0,.25,.75")
+    for chance in (("--seed", 14), ("--resamples", 200)):  # intervals of other draws are other results
+        other = run_crosstune(trained, *words, *chance)
+        assert other.code == 2 and "or with another seed or number of resamples" in other.err
 
     for stage in ("train", "evaluate", "export"):
         went = run_crosstune(trained, stage, root / "recipe.yaml", f"run_dir={root}")

@@ -115,3 +115,12 @@ def test_more_processes_than_groups_and_a_model_that_is_spread_are_refused_once(
     done = crosstune("run", recipe, ACCELERATE_USE_FSDP="true")
     assert done.returncode == 2
     assert "FSDP and DeepSpeed spread a model" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_curve_of_several_processes_is_refused_before_any_work(tmp_path: Path, recipe: Path) -> None:
+    """Its parts would train on one thing in one process and on another in the others."""
+    done = crosstune("run", recipe, "curve=true", f"run_dir={tmp_path / 'two'}", launcher=(*TORCHRUN, "2"))
+    assert done.returncode != 0
+    assert "the parts of a learning curve train in one process, and this launch has 2" in done.stderr
+    assert not (tmp_path / "two").exists()

@@ -54,6 +54,14 @@ def test_the_page_of_a_run_and_the_same_one_again(
     assert crosstune("report", root).code == 0
     assert (root / "evaluate" / "report.html").read_text() == text
 
+    # Of another training than the one that was measured there is no page.
+    summary = root / "train" / "train.json"
+    measured = summary.read_text()
+    summary.write_text(json.dumps(json.loads(measured) | {"best_step": -1}))
+    refused = crosstune("report", root)
+    assert refused.code == 2 and "its training is another than the one that was evaluated" in refused.err
+    summary.write_text(measured)
+
     # The export has written the page once more, which leaves the evaluation up to date.
     assert "dev queries have a relevant and another candidate, and at least 30 are needed" in text
     other = ("run", recipe, "export.calibrate=false")

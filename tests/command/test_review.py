@@ -109,6 +109,17 @@ def test_answers_survive_a_kill_and_two_tabs_and_are_obeyed(
     assert not pairs & {(line["query_id"], line["doc_id"]) for line in lines[1:]}
 
 
+def test_a_tab_that_was_closed_keeps_no_pair_to_itself(start: Start) -> None:
+    server = start()
+    first = server.next("closed")["item"]
+    asked = []
+    while (state := server.next("other"))["item"] is not None:
+        asked.append((state["item"]["query_id"], state["item"]["doc_id"]))
+        server.answer(state["item"], "not")
+    assert asked[-1] == (first["query_id"], first["doc_id"]), "what another tab looks at comes last"
+    assert len({*asked}) == len(asked) == state["progress"]["total"] == state["progress"]["done"]
+
+
 def test_a_port_in_use_is_named_and_nothing_announced(mined: Path, crosstune: Crosstune) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -158,6 +169,10 @@ def test_the_page_by_keyboard(tmp_path: Path, mined: Path, start: Start) -> None
             last = json.loads((mined / "review.jsonl").read_text().splitlines()[-1])
             assert last["verdict"] == verdict
             assert f"{last['doc_id']}," in shown
+        shown = browser.find_element(By.ID, "negative-head").text
+        browser.refresh()
+        wait.until(lambda b: b.find_element(By.ID, "count").text.startswith("3 of"))
+        assert browser.find_element(By.ID, "negative-head").text == shown, "a reload asks the same pair"
         assert browser.find_elements(By.TAG_NAME, "mark")
         shown = browser.find_element(By.ID, "positive")
         assert shown.value_of_css_property("white-space") == "pre-wrap"  # the lines of code stay lines

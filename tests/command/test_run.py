@@ -83,6 +83,43 @@ def test_a_dry_run_shows_the_recipe_and_the_plan_and_does_nothing(
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_plan_and_a_ranking_as_json(recipe: Path, crosstune: Crosstune) -> None:
+    plan = crosstune("run", recipe, "train.epochs=1.5", "--dry-run", "--json")
+    told = json.loads(plan.out)
+    assert told["recipe"]["train"]["epochs"] == 1.5
+    assert told["up_to_date"] == dict.fromkeys(STAGES, False)
+    done = crosstune("run", recipe, "--json", "--query", "open the file")
+    found = json.loads(done.out)["ranked"]
+    assert found["query"] == "open the file" and found["candidates"] > 5
+    assert len(found["rows"]) == 5 and {*found["rows"][0]} == {"doc_id", "score", "was", "text"}
+    assert [row["score"] for row in found["rows"]] == sorted(
+        (r["score"] for r in found["rows"]), reverse=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evaluate", "RECIPE", "--seed", 0], "--seed belongs to a run"),
+        (["evaluate", "RECIPE", "--resamples", 200], "--resamples belongs to a run"),
+        (["evaluate", "x.trec", "--msmarco", "--qrels", "x", "--seed", 1], "leave --seed out"),
+        (["inspect", "runs/tiny", "q1", "--out", "x"], "--out: the story of a query is printed"),
+        (["label", "x", "--endpoint", "http://x", "--model", "m", "--likely-positive", 0.5],
+         "--likely-positive: belongs to --cross-encoder"),
+        (["synthesize", "x", "--out", "y", "--seq2seq", "m", "--teacher-score", 0.9],
+         "--teacher-score: belongs to --teacher MODEL"),
+    ],
+)  # fmt: skip
+def test_options_that_would_do_nothing_are_refused(
+    words: list[str], message: str, recipe: Path, collection: Path, tmp_path: Path, crosstune: Crosstune
+) -> None:
+    (tmp_path / "x.trec").write_text("q1 d1 1\n")
+    known = {"RECIPE": recipe, "x": collection}
+    done = crosstune(*(known.get(word, word) for word in words))
+    assert done.code == 2
+    assert message in done.err
+
+
 def test_stage_commands_one_by_one(tmp_path: Path, recipe: Path, crosstune: Crosstune) -> None:
     early = crosstune("train", recipe)
     assert early.code == 2

@@ -14,11 +14,14 @@ from typing import Any
 import optuna
 import pytest
 from conftest import Crosstune
+from optuna.trial import TrialState
 
+from crosstune.commands.sweep import render
 from crosstune.errors import InputError
-from crosstune.run import RunFolder
+from crosstune.run import RunFolder, Stage, is_done, locked
 from crosstune.search_space import Choice, Span, parse_space
-from crosstune.sweep import _study, report_evaluations
+from crosstune.stage_copies import take_stages
+from crosstune.sweep import SweepResult, _study, _told, report_evaluations, sweep
 
 SPACE = ("train.learning_rate=1e-5..1e-2:log", "train.loss=lce|ranknet", "train.dropout=0")
 
@@ -139,3 +142,66 @@ def test_a_search_that_goes_on_draws_other_trials(tmp_path: Path) -> None:
             drawn.append(rate.suggest(trial))
             study.tell(trial, 0.5)
     assert len({*drawn}) == 6
+
+
+def test_a_search_that_is_at_work_is_left_alone(tmp_path: Path, recipe: Path) -> None:
+    root = tmp_path / "search"
+    with locked(RunFolder(root)), pytest.raises(InputError, match=f"in use by another .*{os.getpid()}"):
+        sweep(str(recipe), ["train.epochs=1|2", f"run_dir={root}"], 2, 13)
+    assert not (root / "study.sqlite").exists()
+
+
+def test_another_recipe_or_other_data_is_another_search(
+    tmp_path: Path, recipe: Path, collection: Path, crosstune: Crosstune
+) -> None:
+    """Dev of one and dev of the other are no match, and `best.yaml` is written from what the recipe is now."""
+    root = tmp_path / "search"
+    words = ["sweep", recipe, "train.epochs=1|2", f"run_dir={root}", "--trials", "1"]
+    assert crosstune(*words).code == 0
+    assert crosstune(*words).code == 0
+    text = recipe.read_text()
+    qrels = collection / "qrels/dev.tsv"
+    for path, changed in (
+        (recipe, text.replace("negatives: 3", "negatives: 2")),
+        (qrels, qrels.read_text().replace("\td2", "\td3")),
+    ):
+        before = path.read_text()
+        assert changed != before
+        path.write_text(changed)
+        done = crosstune(*words)
+        assert done.code == 2
+        assert (
+            "search: holds a search with another content of the recipe or the collection; go on" in done.err
+        )
+        path.write_text(before)
+    assert crosstune(*words).code == 0
+
+
+def test_a_trial_whose_copies_were_cut_off_takes_them_again(tmp_path: Path) -> None:
+    shared, trial = RunFolder(tmp_path / "shared"), RunFolder(tmp_path / "trial-000")
+    for name in ("a", "b"):
+        path = shared.stage("mine") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    shared.stamp("mine").parent.mkdir()
+    shared.stamp("mine").write_text('{"fingerprint": "f", "state": "done", "seconds": 1}')
+    trial.partial("mine").mkdir(parents=True)
+    (trial.partial("mine") / "a").write_text("a")
+    assert not is_done(trial, Stage("mine", "f", lambda _: None))
+    take_stages(shared, trial, ["mine"])
+    assert is_done(trial, Stage("mine", "f", lambda _: None))
+    assert sorted(path.name for path in trial.stage("mine").iterdir()) == ["a", "b"]
+    assert not trial.partial("mine").exists()
+
+
+def test_what_a_pruned_trial_had_is_not_told_as_its_dev() -> None:
+    study = optuna.create_study(direction="maximize")
+    for value, state in ((0.7, TrialState.PRUNED), (0.6, TrialState.COMPLETE)):
+        trial = study.ask()
+        trial.report(value, 0)
+        study.tell(trial, None if state == TrialState.PRUNED else value, state=state)
+    pruned, complete = map(_told, study.trials)
+    assert (pruned.state, pruned.dev) == ("pruned", None)
+    assert (complete.state, complete.dev) == ("complete", 0.6)
+    lines = render(SweepResult("x", complete, [pruned, complete])).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["2", "1"], "best first"

@@ -7,6 +7,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -156,3 +157,45 @@ def test_a_kept_fusion_is_the_headline_and_the_tuned_gain_stays_beside_it(tmp_pa
     assert "Tuned + first stage against the first stage" in report
     assert "+0.287" in report
     assert '<tr class="recommended"><th scope="row">tuned + first stage <span' in report
+
+
+def _small(folder: Path, measures: list[str]) -> dict[str, Any]:
+    """Six of eight queries gain."""
+    qrels: Qrels = {f"q{i}": {"a": 1} for i in range(8)}
+    first: Run = {q: {"b": 3.0, "a": 2.0, "c": 1.0} for q in qrels}
+    best = {"a": 3.0, "b": 2.0, "c": 1.0}
+    return evaluate(
+        qrels,
+        {"first_stage": first, "base": first, "tuned": first | dict.fromkeys([*qrels][:6], best)},
+        settings=EvaluationSettings(resamples=200, measures=measures),
+        seed=1,
+        split="test",
+        folder=folder,
+        milliseconds={"first_stage": 0.5, "base": 10.0, "tuned": 10.0},
+        leaks=LeakageReport({}, {}, {}),
+        context={"recipe": "name: x", "train": TRAIN},
+        training_log=[],
+        queries={query_id: query_id for query_id in qrels},
+        passages={doc_id: doc_id for doc_id in "abc"},
+    )
+
+
+@pytest.mark.parametrize("headline", ["R@1", "Judged@10"])
+def test_a_headline_of_recall_is_tested_like_any_other(tmp_path: Path, headline: str) -> None:
+    metrics = _small(tmp_path, [headline, "nDCG@10", "R@3"])
+    assert [*metrics["comparison"]["tuned against first_stage"]] == [headline, "nDCG@10"]
+    assert headline in render_table(metrics)
+    assert headline in (tmp_path / "report.html").read_text()
+
+
+def test_the_verdict_counts_the_tests_that_its_p_is_corrected_for(tmp_path: Path) -> None:
+    """Six changes of a sign have p = 2 x 2^-6 = .031: enough alone, and not beside two other measures."""
+    alone = _small(tmp_path / "one", ["nDCG@10"])["comparison"]["tuned against first_stage"]["nDCG@10"]
+    assert alone["p_holm"] == pytest.approx(2 / 64) and alone["verdict"] == "better than chance explains"
+    three = _small(tmp_path / "three", ["nDCG@10", "RR@10", "AP@100"])["comparison"]
+    found = three["tuned against first_stage"]["nDCG@10"]
+    assert found["p_holm"] == pytest.approx(6 / 64)
+    assert found["verdict"] == (
+        "too few queries changed to tell (6): even all in one direction would have p = 0.094"
+    )
+    assert found["detectable"] > alone["detectable"]

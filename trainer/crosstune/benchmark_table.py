@@ -14,13 +14,14 @@ def render_benchmark(metrics: Mapping[str, Any]) -> str:
     (systems,) = metrics["splits"].values()
     headline = metrics["headline"]
     rerankers = metrics["rerankers"]
+    asked = metrics["queries"] - metrics["queries_without_results"]["first_stage"]
     priced = any(figures["price"] is not None for figures in rerankers.values())
     head = ["", *next(iter(systems.values())), f"95 % interval of {headline}", "p50 ms", "p95 ms", "requests"]
     rows = [[*head, "failed", *(["price", "of 1000 queries"] if priced else [])]]
     for name, values in systems.items():
         low, high = metrics["intervals"][name][headline]
         row = [label(name), *(f"{value:.3f}" for value in values.values()), f"[{low:.3f}, {high:.3f}]"]
-        rows.append(row + _figures(rerankers.get(name), metrics["queries"], priced))
+        rows.append(row + _figures(rerankers.get(name), asked, priced))
     first = f"{metrics['queries']} judged queries, {metrics['queries_without_positive']} without a positive"
     depth = f"the first {metrics['reranked_depth']} candidates reranked; ms a request"
     return "\n".join([f"{first}; {depth}", "", *columns(rows)])

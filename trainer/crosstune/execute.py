@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from crosstune.errors import CheckFailed, InputError
 from crosstune.files import read_json, write_text
-from crosstune.processes import JOINT_STAGES, connect, is_first, shared
+from crosstune.processes import JOINT_STAGES, connect, count, is_first, shared
 from crosstune.progress import duration, say
+from crosstune.ranked_query import RankedQuery, rank_query, render_query
 from crosstune.recipe import Recipe, dump_recipe, load_recipe
 from crosstune.reproduction import ReproductionPipeline
 from crosstune.run import (
@@ -65,7 +65,7 @@ def _run_all(
             "--query needs a recipe with a first stage; this one reranks the candidates of a file"
         )
     if dry_run:
-        _show_plan(pipeline, force)
+        _show_plan(pipeline, force, as_json=as_json)
         return
     if query is not None and isinstance(pipeline, Pipeline):
         _check_searchable(pipeline)
@@ -86,11 +86,21 @@ def _run_all(
                 _work_or_show(pipeline, stage, as_json=as_json)
             if stage.name == "collection" and isinstance(pipeline, Pipeline):
                 refuse_at_once(pipeline.recipe, folder)
-        curve = _curve(pipeline)
-    _show_result(pipeline, curve, exported=True, as_json=as_json)
+        curve = _curve_or_show(pipeline, as_json=as_json)
+    ranked = None
     if query is not None and isinstance(pipeline, Pipeline):
-        _rank_query(pipeline, query)
+        ranked = rank_query(pipeline, query)
+    _show_result(pipeline, curve, exported=True, as_json=as_json, ranked=ranked)
     say(f"all done in {duration(time.monotonic() - started)}")
+
+
+def _curve_or_show(pipeline: AnyPipeline, *, as_json: bool) -> LearningCurve | None:
+    """The learning curve; where it fails, the run's own result, which is there all the same, is shown."""
+    try:
+        return _curve(pipeline)
+    except (CheckFailed, InputError):
+        _show_result(pipeline, None, exported=True, as_json=as_json)
+        raise
 
 
 def _work_or_show(pipeline: AnyPipeline, stage: Stage, *, as_json: bool) -> None:
@@ -204,6 +214,12 @@ def _joined(path: str, overrides: Sequence[str]) -> AnyPipeline:
     comes to one, before this returns."""
     connect()
     pipeline = _pipeline(path, overrides)
+    if count() > 1 and isinstance(pipeline, Pipeline) and pipeline.recipe.curve:
+        raise InputError(
+            "curve: the parts of a learning curve train in one process, and this launch has "
+            f"{count()}; set curve=false here, and give the same command with curve=true to a single process "
+            "once the run is done"
+        )
     if not is_first():
         while (name := shared("")) is not None:
             stage = next(stage for stage in pipeline.stages() if stage.name == name)
@@ -219,14 +235,20 @@ def _check_stage(pipeline: AnyPipeline, name: str) -> None:
         raise InputError(f"{name}: no such stage in this recipe; one of {', '.join(names)}{hint}")
 
 
-def _show_plan(pipeline: AnyPipeline, force: str | None) -> None:
-    print(dump_recipe(pipeline.recipe))
+def _show_plan(pipeline: AnyPipeline, force: str | None, *, as_json: bool) -> None:
+    plan: dict[str, bool] = {}
     forced = False
     for stage in pipeline.stages():
         forced = forced or stage.name == force
         ready = is_done(pipeline.folder, stage) or takes_over(pipeline.folder, stage) is not None
-        done = ready and not forced
-        print(f"{stage.name:<12}{'skip, up to date' if done else 'run'}")
+        plan[stage.name] = ready and not forced
+    if as_json:
+        told = {"recipe": pipeline.recipe.model_dump(mode="json"), "up_to_date": plan}
+        print(json.dumps({"schema": 1, "run_dir": str(pipeline.folder.root), **told}))
+        return
+    print(dump_recipe(pipeline.recipe))
+    for name, done in plan.items():
+        print(f"{name:<12}{'skip, up to date' if done else 'run'}")
     if isinstance(pipeline, Pipeline) and pipeline.recipe.curve:
         print(f"{'curve':<12}mine and train on parts of the labels as well")
     print(f"run folder: {pipeline.folder.root}")
@@ -242,11 +264,18 @@ def _curve(pipeline: AnyPipeline) -> LearningCurve | None:
 
 
 def _show_result(
-    pipeline: AnyPipeline, curve: LearningCurve | None, *, exported: bool, as_json: bool
+    pipeline: AnyPipeline,
+    curve: LearningCurve | None,
+    *,
+    exported: bool,
+    as_json: bool,
+    ranked: RankedQuery | None = None,
 ) -> None:
     folder = pipeline.folder
     if as_json:
-        told = {"curve": asdict(curve)} if curve is not None else {}
+        told: dict[str, object] = {"curve": asdict(curve)} if curve is not None else {}
+        if ranked is not None:
+            told["ranked"] = ranked.as_json()
         print(json.dumps(read_json(folder.metrics) | {"run_dir": str(folder.root)} | told))
         return
     print(pipeline.table(read_json(folder.metrics)))
@@ -258,25 +287,5 @@ def _show_result(
         print(f"report      {folder.report}")
     if exported:
         print(f"export      {folder.export}")
-
-
-def _rank_query(pipeline: Pipeline, query: str) -> None:
-    """First stage, then the exported model: what a search box over this collection would show."""
-    from crosstune.data import search
-    from crosstune.serve import Reranker
-
-    collection = pipeline.collection()
-    candidates = search(collection, pipeline.recipe.first_stage, query)
-    ids = list(candidates)
-    started = time.monotonic()
-    ranked = Reranker(pipeline.folder.export).rank(
-        query, [collection.passages[i] for i in ids], top_k=5, first_stage_scores=[*candidates.values()]
-    )
-    took = 1000 * (time.monotonic() - started)
-    print(f"\n{query!r}: {len(ids)} candidates ranked by the exported model in {took:.0f} ms")
-    width = max(60, shutil.get_terminal_size().columns - 50)
-    for place, row in enumerate(ranked, start=1):
-        text = " ".join(str(row.document).split())[:width]
-        print(f"{place:3d}. {row.shown:.3f}  (was {row.index + 1:3d})  {ids[row.index]}  {text}")
-    if not ranked:
-        print("  the first stage found nothing for it", file=sys.stderr)
+    if ranked is not None:
+        print(render_query(ranked))

@@ -11,6 +11,7 @@ NOT_OF_A_STAGE = (
     *("cli.py", "run.py", "execute.py", "unfinished.py", "whole_run.py"),
     *("sources.py", "assessment.py", "run_report.py", "benchmark.py", "benchmark_table.py", "live_parity.py"),
     *("collection_search.py", "inspection.py", "existing_model.py", "sweep.py", "search_space.py"),
+    "stage_copies.py",
 )
 """Modules beside the packages that change no stage's outcome: other commands', and what runs the stages."""
 

@@ -281,17 +281,3 @@ def _write_stamp(folder: RunFolder, stage: Stage, state: str, seconds: float) ->
         folder.stamp(stage.name),
         {"fingerprint": stage.fingerprint, "state": state, "seconds": round(seconds, 2)},
     )
-
-
-def take_stages(source: RunFolder, target: RunFolder, names: Sequence[StageName]) -> None:
-    """Copies the stages that `source` has done and `target` has not as they are, with their stamps."""
-    for name in names:
-        stamps = [folder.stamp(name) for folder in (source, target)]
-        done, here = (read_json(stamp) if stamp.is_file() else {} for stamp in stamps)
-        whole = all(folder.stage(name).is_dir() for folder in (source, target))
-        if done.get("state") == "done" and source.stage(name).is_dir() and not (whole and done == here):
-            target.root.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(target.partial(name), ignore_errors=True)
-            shutil.copytree(source.stage(name), target.partial(name))
-            replace_folder(target.partial(name), target.stage(name))
-            write_json(target.stamp(name), done)

@@ -24,8 +24,8 @@ def run_report(folder: RunFolder, collection: Collection | None = None, export: 
     """The page as text. `collection`: the run's own, where it is read already; `export`: where its export
     lies while it is not in place.
 
-    Raises `InputError` for a run that stopped before its evaluation ended (with the stage) and for a
-    published procedure's run.
+    Raises `InputError` for a run that stopped before its evaluation ended (with the stage), for one that
+    was trained again since and for a published procedure's run.
     """
     if folder.metrics.is_file() and "recommended" not in read_json(folder.metrics):
         raise InputError(
@@ -37,6 +37,11 @@ def run_report(folder: RunFolder, collection: Collection | None = None, export: 
     collection = collection or read_collection(folder.collection_folder())
     metrics = read_json(folder.metrics)
     runs = {name: source.systems[name] for name in (FIRST_STAGE, metrics["recommended"])}
+    if metrics["context"]["train"] != read_json(folder.train_summary):
+        raise InputError(
+            f"{folder.root}: its training is another than the one that was evaluated; crosstune evaluate "
+            f"RECIPE run_dir={folder.root} measures it"
+        )
     headline = metrics["headline"]
     values = {name: per_query(qrels, run, [headline])[headline] for name, run in runs.items()}
     return render_report(

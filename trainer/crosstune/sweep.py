@@ -7,7 +7,6 @@ process of its own, so that a killed search goes on where its trial was.
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,12 +16,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crosstune.data import collection_digest
 from crosstune.errors import CheckFailed, InputError, MissingExtra
 from crosstune.files import read_json, write_json, write_text
+from crosstune.fingerprints import fingerprint
 from crosstune.progress import say
-from crosstune.recipe import dump_recipe, load_collection_recipe
-from crosstune.run import RUN_DIR, RunFolder, split_run_dir
+from crosstune.recipe import Recipe, dump_recipe, load_collection_recipe
+from crosstune.run import RUN_DIR, RunFolder, locked, split_run_dir
 from crosstune.search_space import Dimension, parse_space
+from crosstune.stage_copies import drop_weights, take_stages
+from crosstune.stage_inputs import stage_names
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -33,12 +36,14 @@ STARTUP_TRIALS = 4
 """Trials that are never stopped early, with whose median later ones are compared."""
 POLL_SECONDS = 0.5
 SHARED = ("retrieve", "mine")
+CONTENT = "content of the recipe or the collection"
 
 
 @dataclass(frozen=True)
 class TrialResult:
     """`state`: `complete`, `pruned` (stopped early, dev was worse than the median of the others) or `fail`;
-    `dev`: nDCG@10 on the verdict's dev queries, of what would be exported."""
+    `dev`: nDCG@10 on the verdict's dev queries, of what would be exported, where it is complete; `seconds`:
+    from its first start to its end, also where the search stood still in between."""
 
     number: int
     params: dict[str, Any]
@@ -58,33 +63,38 @@ def sweep(path: str, words: Sequence[str], trials: int, seed: int) -> SweepResul
     """Searches until `trials` trials have ended, those of earlier calls among them; writes `best.yaml` and
     `sweep.json` into the folder.
 
-    Raises `InputError` for words, a recipe or a folder that cannot be used, and `CheckFailed` where every
-    trial failed.
+    Raises `InputError` for words, a recipe or a folder that cannot be used, for another recipe, other data or
+    another space than the folder's earlier trials had, while another search has the folder, and `CheckFailed`
+    where every trial failed.
     """
     run_dir, others = split_run_dir(words)
     dimensions, fixed = parse_space(others)
     recipe = _check(path, dimensions, fixed)
-    root = run_dir or Path("runs") / f"{recipe}-sweep"
-    study = _study(root, {"recipe": path, "space": [*map(repr, dimensions)], "fixed": fixed}, seed)
-    _prepare(path, fixed, root / "shared")
-    while True:
-        trial = _next(study, trials)
-        if trial is None:
-            break
-        params = [f"{dimension.key}={dimension.suggest(trial)}" for dimension in dimensions]
-        say(f"trial {trial.number + 1} of {trials}: {' '.join(params)}")
-        _run(study, trial, [path, *fixed, *params], root)
-        _keep_the_best(study, root)
-    return _result(study, root, path, fixed)
+    root = run_dir or Path("runs") / f"{recipe.name}-sweep"
+    about = {
+        "recipe": path,
+        "space": [*map(repr, dimensions)],
+        "fixed": fixed,
+        CONTENT: fingerprint(recipe.model_dump(), collection_digest(recipe.collection, recipe.seed)),
+    }
+    with locked(RunFolder(root)):
+        study = _study(root, about, seed)
+        _prepare(path, fixed, root / "shared")
+        while (trial := _next(study, trials)) is not None:
+            params = [f"{dimension.key}={dimension.suggest(trial)}" for dimension in dimensions]
+            say(f"trial {trial.number + 1} of {trials}: {' '.join(params)}")
+            _run(study, trial, [path, *fixed, *params], root)
+            _keep_the_best(study, root)
+        return _result(study, root, path, fixed)
 
 
-def _check(path: str, dimensions: Sequence[Dimension], fixed: Sequence[str]) -> str:
-    """Loads the recipe with each end and choice once; returns its name."""
+def _check(path: str, dimensions: Sequence[Dimension], fixed: Sequence[str]) -> Recipe:
+    """Loads the recipe with each end and choice once; returns it without any."""
     for dimension in dimensions:
         for value in dimension.samples():
             others = [f"{other.key}={other.samples()[0]}" for other in dimensions if other is not dimension]
-            recipe = load_collection_recipe(path, [*fixed, *others, f"{dimension.key}={value}"])
-    return recipe.name
+            load_collection_recipe(path, [*fixed, *others, f"{dimension.key}={value}"])
+    return load_collection_recipe(path, fixed)
 
 
 def _study(root: Path, about: dict[str, Any], seed: int) -> Study:
@@ -104,9 +114,10 @@ def _study(root: Path, about: dict[str, Any], seed: int) -> Study:
     earlier = study.user_attrs.get("about")
     if earlier is not None and earlier != about:
         changed = [name for name in about if about[name] != earlier.get(name)]
+        was = "" if changed[0] == CONTENT else f" ({earlier[changed[0]]})"
         raise InputError(
-            f"{root}: holds a search with another {' and '.join(changed)} ({earlier[changed[0]]}); go on "
-            "with the same words, or give another folder with run_dir=PATH"
+            f"{root}: holds a search with another {' and '.join(changed)}{was}; go on with the same words, "
+            "recipe and data, or give another folder with run_dir=PATH"
         )
     study.set_user_attr("about", about)
     # A search that goes on draws on, where the same seed would draw its first trials again.
@@ -147,8 +158,9 @@ def _run(study: Study, trial: Trial, words: Sequence[str], root: Path) -> None:
     from optuna.trial import TrialState
 
     folder = RunFolder(_folder(root, trial.number))
-    if not folder.root.is_dir():
-        shutil.copytree(root / "shared", folder.root, ignore=shutil.ignore_patterns(".lock", ".cache"))
+    names = stage_names(load_collection_recipe(words[0], words[1:]))
+    take_stages(RunFolder(root / "shared"), folder, [n for n in names if not folder.stamp(n).is_file()])
+    folder.root.mkdir(exist_ok=True)
     log = folder.root.with_suffix(".log")
     for stage in (*_before_training(words), "train"):
         watched = trial if stage == "train" else None
@@ -217,12 +229,7 @@ def _keep_the_best(study: Study, root: Path) -> None:
     best = _best(study)
     for trial in study.get_trials(deepcopy=False):
         if best is None or trial.number != best.number:
-            folder = RunFolder(_folder(root, trial.number))
-            for stage in (folder.stage("train"), folder.partial("train")):
-                for weights in ("model", "start", "checkpoints"):
-                    shutil.rmtree(stage / weights, ignore_errors=True)
-            shutil.rmtree(folder.stage("adapt"), ignore_errors=True)
-            folder.stamp("train").unlink(missing_ok=True)
+            drop_weights(RunFolder(_folder(root, trial.number)))
 
 
 def _best(study: Study) -> FrozenTrial | None:
@@ -246,6 +253,6 @@ def _result(study: Study, root: Path, path: str, fixed: Sequence[str]) -> SweepR
 
 def _told(trial: FrozenTrial) -> TrialResult:
     seconds = trial.duration.total_seconds() if trial.duration else 0.0
-    return TrialResult(
-        trial.number, dict(trial.params), trial.state.name.lower(), trial.value, round(seconds, 1)
-    )
+    state = trial.state.name.lower()
+    dev = trial.value if state == "complete" else None  # of a pruned one it is that of an evaluation
+    return TrialResult(trial.number, dict(trial.params), state, dev, round(seconds, 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from crosstune.errors import InputError
 from crosstune.evaluate.measures import check_measures
 from crosstune.files import read_json
@@ -31,8 +33,8 @@ def refuse_at_once(recipe: Recipe, folder: RunFolder) -> None:
     if recipe.curve:
         from crosstune.curve.run import check_queries
 
-        most = min(positives["train"], recipe.mine.max_groups or positives["train"])
-        check_queries(most)
+        most = math.ceil(recipe.mine.query_share * positives["train"])
+        check_queries(min(most, recipe.mine.max_groups or most))
 
 
 def _check_split(split: Split, use: str, positives: dict[str, int]) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from crosstune.commands.options import JsonOption
+from crosstune.commands.output import echo_json
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +32,8 @@ def doctor(
     report = read_report(folder)
     if as_json:
         found = {"healthy": not report.diagnoses, "figures": figures(folder, report)}
-        typer.echo(json.dumps({"schema": 1, "folder": str(folder), **found, **asdict(report)}))
+        told = json.dumps({"schema": 1, "folder": str(folder), **found, **asdict(report)})
+        echo_json(json.loads(told, parse_constant=lambda _: None))  # what overflowed is no number in JSON
     else:
         typer.echo(render_report(folder, report))
     if report.diagnoses:

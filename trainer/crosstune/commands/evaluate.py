@@ -19,10 +19,10 @@ from crosstune.commands.options import (
     FirstStageOption,
     JsonOption,
     MeasureOption,
+    OwnResamplesOption,
+    OwnSeedOption,
     QrelsOption,
     RelevantOption,
-    ResamplesOption,
-    SeedOption,
 )
 from crosstune.commands.rerank_options import (
     CollectionOption,
@@ -78,8 +78,8 @@ def evaluate(
         Path | None,
         typer.Option(metavar="FOLDER", help="Write metrics.json, per_query.csv and the run there."),
     ] = None,
-    seed: SeedOption = 13,
-    resamples: ResamplesOption = 10_000,
+    seed: OwnSeedOption = None,
+    resamples: OwnResamplesOption = None,
     as_json: JsonOption = False,
     endpoint: EndpointOption = None,
     style: StyleOption = None,
@@ -107,8 +107,9 @@ def evaluate(
     given = {
         "--qrels": qrels, "--measure": measure, "--relevant-from": relevant_from,
         "--first-stage": first_stage, "--queries": queries, "--by": by, "--depth": depth,
-        "--msmarco": msmarco, "--out": out,
+        "--msmarco": msmarco, "--out": out, "--seed": seed, "--resamples": resamples,
     }  # fmt: skip
+    chance = (13 if seed is None else seed, resamples or 10_000)
     others = {
         "--style": style, "--model": model, "--api-key-env": api_key_env, "--collection": collection,
         "--split": split, "--corpus": corpus, "--price-per-1000": price_per_1000,
@@ -119,7 +120,7 @@ def evaluate(
     }  # fmt: skip
     if endpoint or reranker:
         words = {**given, **others, "--endpoint": endpoint, "--reranker": reranker}
-        _benchmark(target, overrides or [], words, (seed, resamples), as_json)
+        _benchmark(target, overrides or [], words, chance, as_json)
         return
     _check_alone(others)
     if _is_recipe(target, overrides or []):
@@ -132,9 +133,14 @@ def evaluate(
 
     request = assessment.Request(
         target, qrels, tuple(measure or ()), relevant_from, first_stage, queries, tuple(by or ()),
-        tuple(depth or ()), out, seed, resamples,
+        tuple(depth or ()), out, *chance,
     )  # fmt: skip
     _show(assessment.evaluate_run(request), as_json)
+
+
+def _said(given: dict[str, Any]) -> list[str]:
+    """The options of the command line; a seed of 0 is one."""
+    return [name for name, value in given.items() if value or (value == 0 and value is not False)]
 
 
 def _check_alone(others: dict[str, Any]) -> None:
@@ -177,8 +183,7 @@ def _run_stage(recipe: str, overrides: list[str], given: dict[str, Any], as_json
     from crosstune import execute
     from crosstune.errors import InputError
 
-    if any(given.values()):
-        names = ", ".join(name for name, value in given.items() if value)
+    if names := ", ".join(_said(given)):
         what = recipe if Path(recipe).exists() else f"{recipe} (no such file)"
         raise InputError(
             f"{what} is taken for a recipe, and {names} belongs to a run; name a run, or leave it out"
@@ -193,7 +198,7 @@ def _ms_marco(run: Path, qrels: Path | None, given: dict[str, Any], as_json: boo
     from crosstune.evaluate.msmarco import NAME, ms_marco_eval
     from crosstune.progress import say
 
-    others = [name for name, value in given.items() if value and name != "--msmarco"]
+    others = [name for name in _said(given) if name != "--msmarco"]
     if qrels is None or others:
         reason = f"leave {', '.join(others)} out" if others else "give --qrels FILE"
         raise InputError(f"--msmarco is the official script and takes a run and --qrels alone; {reason}")

@@ -29,8 +29,11 @@ def inspect(
 ) -> None:
     """Audit a run or a collection, or show what mining did with each candidate of a query, and why."""
     from crosstune import inspection
+    from crosstune.errors import InputError
 
     if query_id is None:
         typer.echo(inspection.audit(target, out, as_json=as_json))
     else:
+        if out is not None:
+            raise InputError("--out: the story of a query is printed and has no file; leave it out")
         typer.echo(inspection.story(target, query_id, as_json=as_json))

@@ -81,11 +81,13 @@ def label(
         typer.Option(metavar="MODEL", rich_help_panel=MODEL, help="package:, hub:NAME or a folder."),
     ] = None,
     likely_positive: Annotated[
-        float, typer.Option(min=0, max=1, rich_help_panel=MODEL, help="Score above which a pair is relevant.")
-    ] = 0.9,
+        float | None,
+        typer.Option(min=0, max=1, rich_help_panel=MODEL, help="Score above which a pair is relevant; .9."),
+    ] = None,
     likely_negative: Annotated[
-        float, typer.Option(min=0, max=1, rich_help_panel=MODEL, help="Score below which it is not.")
-    ] = 0.1,
+        float | None,
+        typer.Option(min=0, max=1, rich_help_panel=MODEL, help="Score below which it is not; .1."),
+    ] = None,
     endpoint: EndpointOption = None,
     model: ModelOption = None,
     api_key_env: KeyOption = None,
@@ -152,16 +154,13 @@ def label(
             f"--split {split.value}: dev and test hold people's labels alone, since a figure over generated "
             "ones says how a model agrees with another; --allow-evaluation lets them in all the same"
         )
-    if likely_negative > likely_positive:
-        raise InputError(
-            f"--likely-negative {likely_negative:g} is above --likely-positive {likely_positive:g}"
-        )
     choices = Choices(
         split.value, run, first_stage(words or []), depth, queries, compare, review, assume_unjudged,
         min_kappa, seed,
     )  # fmt: skip
     with open_labelled(collection, seed, out, overwrite=overwrite) as source:
-        grader, shown = _grader(source, chat, (cross_encoder, likely_positive, likely_negative), seed)
+        limits = {"--likely-positive": likely_positive, "--likely-negative": likely_negative}
+        grader, shown = _grader(source, chat, cross_encoder, limits, seed)
         if dry_run and isinstance(grader, ChatGrader):
             show_plan(plan(source, grader, shown, choices, to_label=out is not None), as_json=as_json)
             return
@@ -171,7 +170,11 @@ def label(
 
 
 def _grader(
-    source: Labelled, chat: Mapping[str, Any], own: tuple[str | None, float, float], seed: int
+    source: Labelled,
+    chat: Mapping[str, Any],
+    cross_encoder: str | None,
+    limits: Mapping[str, float | None],
+    seed: int,
 ) -> tuple[Grader, list[Example]]:
     """Who grades, and the labels that it is shown."""
     from crosstune.commands.chat_options import chat_limits, chat_settings, only_of_an_endpoint
@@ -181,12 +184,13 @@ def _grader(
     from crosstune.labels.prompts import draw_examples, grade_template, highest_grade
     from crosstune.labels.spending import Spending
 
-    model, positive, negative = own
-    if model is not None:
+    if cross_encoder is not None:
         only_of_an_endpoint(chat, "--cross-encoder")
-        return CrossEncoderGrader(model, positive, negative, seed), []
+        return CrossEncoderGrader(cross_encoder, *_in_order(limits), seed), []
     if not chat["--endpoint"]:
         raise InputError("who grades? --cross-encoder MODEL, or --endpoint URL with --model NAME")
+    if given := [name for name, value in limits.items() if value is not None]:
+        raise InputError(f"{', '.join(given)}: belongs to --cross-encoder, not to --endpoint; leave one out")
     settings = chat_settings(chat, temperature=0.0)
     count = 3 if chat["--examples"] is None else chat["--examples"]
     highest = chat["--grades"] or highest_grade(source.collection, source.generated)
@@ -201,3 +205,14 @@ def _grader(
         Spending(settings, chat_limits(chat)),
     )
     return grader, examples
+
+
+def _in_order(limits: Mapping[str, float | None]) -> tuple[float, float]:
+    from crosstune.errors import InputError
+
+    positive, negative = (
+        usual if value is None else value for value, usual in zip(limits.values(), (0.9, 0.1), strict=True)
+    )
+    if negative > positive:
+        raise InputError(f"--likely-negative {negative:g} is above --likely-positive {positive:g}")
+    return positive, negative

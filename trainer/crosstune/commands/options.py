@@ -52,6 +52,13 @@ FirstStageOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Of the bootstrap and the randomisation test.")]
 ResamplesOption = Annotated[int, typer.Option(min=100, help="Of the bootstrap and the randomisation test.")]
+OwnSeedOption = Annotated[
+    int | None, typer.Option(min=0, help="Of the bootstrap and the randomisation test; 13 without.")
+]
+OwnResamplesOption = Annotated[
+    int | None, typer.Option(min=100, help="Of the bootstrap and the randomisation test; 10000 without.")
+]
+"""Of commands that also do what has seeds of its own, where these words have no place."""
 MissingOption = Annotated[
     Missing,
     typer.Option(

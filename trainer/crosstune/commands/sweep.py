@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crosstune.commands.options import JsonOption, SeedOption
+from crosstune.commands.options import JsonOption
 
 if TYPE_CHECKING:
     from crosstune.sweep import SweepResult
@@ -31,7 +31,7 @@ def sweep(
     trials: Annotated[
         int, typer.Option(min=1, help="Trials in all, those of earlier calls among them.")
     ] = 20,
-    seed: SeedOption = 13,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws of the search.")] = 13,
     as_json: JsonOption = False,
 ) -> None:
     """Search over keys of a recipe by what dev says, never by test; goes on after a kill."""
@@ -48,7 +48,7 @@ def render(found: SweepResult) -> str:
     order = sorted(found.trials, key=lambda trial: (trial.dev is None, -(trial.dev or 0.0), trial.number))
     lines = [f"{'trial':>5}  {'dev nDCG@10':>11}  {'seconds':>7}  {'state':<8}  what was tried"]
     for trial in order:
-        dev = "-" if trial.dev is None or trial.state != "complete" else f"{trial.dev:.4f}"
+        dev = "-" if trial.dev is None else f"{trial.dev:.4f}"
         tried = " ".join(f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
                          for key, value in trial.params.items())  # fmt: skip
         lines.append(f"{trial.number + 1:>5}  {dev:>11}  {trial.seconds:>7.0f}  {trial.state:<8}  {tried}")

@@ -110,8 +110,9 @@ def synthesize(
         typer.Option(metavar="MODEL", rich_help_panel=FILTERS, help="A cross-encoder that scores them."),
     ] = None,
     teacher_score: Annotated[
-        float, typer.Option(min=0, max=1, rich_help_panel=FILTERS, help="Of the teacher, at least.")
-    ] = 0.5,
+        float | None,
+        typer.Option(min=0, max=1, rich_help_panel=FILTERS, help="Of the teacher, at least; .5."),
+    ] = None,
     dev: Annotated[
         float,
         typer.Option(min=0, max=0.9, help="Share of generated queries for dev; of people's alone without."),
@@ -128,11 +129,14 @@ def synthesize(
     given = locals()
     from crosstune.commands.chat_options import chat_words, first_stage, show_plan
     from crosstune.data import SplitRule
+    from crosstune.errors import InputError
     from crosstune.labels.folder import open_labelled
     from crosstune.labels.synthesize import Choices, plan
     from crosstune.labels.synthesize import synthesize as work
     from crosstune.labels.writers import ChatWriter
 
+    if teacher_score is not None and teacher is None:
+        raise InputError("--teacher-score: belongs to --teacher MODEL; name one, or leave it out")
     chat = chat_words(given)
     own = {"--seq2seq": seq2seq, "--prefix": prefix, "--passage-tokens": passage_tokens,
            "--query-tokens": query_tokens}  # fmt: skip
@@ -142,7 +146,7 @@ def synthesize(
         first_stage(words or []),
         round_trip,
         teacher,
-        teacher_score,
+        0.5 if teacher_score is None else teacher_score,
         SplitRule(dev, test, seed, disjoint_positives=True),
         seed,
     )

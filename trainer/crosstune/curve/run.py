@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict, dataclass
 
 from crosstune.curve.fit import LearningCurve, Point, advice, forecast
@@ -14,7 +13,8 @@ from crosstune.files import read_json, write_json, write_text
 from crosstune.progress import say
 from crosstune.recipe import Recipe, dump_recipe
 from crosstune.records import Qrels
-from crosstune.run import RunFolder, is_done, locked, run_stage, take_stages
+from crosstune.run import RunFolder, is_done, locked, run_stage
+from crosstune.stage_copies import drop_weights, take_stages
 from crosstune.stages import Pipeline
 from crosstune.train.fusion import MEASURE
 from crosstune.train.scoring import drawn_lists
@@ -104,9 +104,7 @@ def _part(pipeline: Pipeline, share: float, judged: Qrels) -> Training:
                 run_stage(folder, stage)
         training = _measured(folder, judged)
         write_json(kept, {"fingerprint": mark, **asdict(training)})
-        folder.stamp("train").unlink()
-        for weights in (folder.model, folder.start, folder.stage("adapt")):
-            shutil.rmtree(weights, ignore_errors=True)
+        drop_weights(folder)
     return training
 
 

@@ -32,11 +32,14 @@ def differences(
 def _compare(
     baseline: PerQuery, other: PerQuery, settings: EvaluationSettings, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Measure -> comparison; Holm's correction runs over the measures that rank, not over recall."""
-    measures = [m for m in settings.measures if not m.startswith(("R@", "Judged"))] or settings.measures
-    found = {m: compare(baseline[m], other[m], seed, settings.resamples) for m in measures}
+    """Measure -> comparison; Holm's correction runs over the headline and the measures that rank, not over
+    other recall."""
+    headline, *others = settings.measures
+    measures = [headline, *(m for m in others if not m.startswith(("R@", "Judged")))]
+    tests = len(measures)
+    found = {m: compare(baseline[m], other[m], seed, settings.resamples, tests) for m in measures}
     corrected = holm({measure: comparison.p for measure, comparison in found.items()})
     return {
-        measure: {**asdict(c), "p_holm": corrected[measure], "verdict": verdict(c, corrected[measure])}
+        measure: {**asdict(c), "p_holm": corrected[measure], "verdict": verdict(c, corrected[measure], tests)}
         for measure, c in found.items()
     }

@@ -21,8 +21,9 @@ from crosstune.merge.weights import check_mergeable, load_ends
 from crosstune.progress import say
 from crosstune.recipe import Recipe, dump_recipe
 from crosstune.records import Run
-from crosstune.run import RunFolder, take_stages
+from crosstune.run import RunFolder
 from crosstune.serve.pairs import PairEncoder
+from crosstune.stage_copies import take_stages
 from crosstune.stage_inputs import model_digest
 from crosstune.train import AdaptSettings
 from crosstune.train.blend import blend
@@ -59,7 +60,7 @@ def merge(request: Request) -> Merged:
     """
     inputs = open_inputs(request)
     key = _key(inputs)
-    if (done := _done(inputs, key, request.alphas)) is not None:
+    if (done := _done(inputs, key, request)) is not None:
         say(f"{inputs.out}: up to date")
         return done
     if not inputs.own:
@@ -99,6 +100,8 @@ def merge(request: Request) -> Merged:
         "alphas": request.alphas,
         **{name: _about(domains[name]) for name in DOMAINS},
         "curve": [asdict(point) for point in curve],
+        "seed": request.seed,
+        "resamples": request.resamples,
         "differences": differences(values, best.alpha, request.seed, request.resamples),
     }
     _write(model, inputs, result, work)
@@ -113,13 +116,16 @@ def _key(inputs: Inputs) -> str:
     )
 
 
-def _done(inputs: Inputs, key: str, alphas: list[float]) -> Merged | None:
+def _done(inputs: Inputs, key: str, request: Request) -> Merged | None:
     if not inputs.out.exists():
         return None
     found = read_json(inputs.out / RESULT) if (inputs.out / RESULT).is_file() else {}
-    if found.get("key") == key and found.get("alphas") == alphas:
+    asked = {"key": key, "alphas": request.alphas, "seed": request.seed, "resamples": request.resamples}
+    if {name: found.get(name) for name in asked} == asked:
         return Merged(inputs.out, found, inputs.recipe is not None)
-    what = "the merge of other models, queries or alphas" if found else "something that merge did not write"
+    what = "something that merge did not write"
+    if found:
+        what = "the merge of other models, queries or alphas, or with another seed or number of resamples"
     raise InputError(f"{inputs.out}: holds {what}; name another folder with --out, or delete it")
 
 

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from crosstune.endpoints.answers import BadAnswer
 from crosstune.errors import CheckFailed
 from crosstune.progress import progress
@@ -57,11 +59,14 @@ def rerank_by_library(spec: str, library: Library, jobs: Sequence[Job]) -> Reran
 
 def with_rest(candidates: Run, scores: Run, order: Callable[[dict[str, float]], list[str]]) -> Run:
     """The scores, and beneath them the candidates that were not reranked in their own `order`: each 1 lower
-    than the one before."""
+    than the one before, or as much as single precision, which decides the order of a run, can tell apart."""
     merged: Run = {}
     for query_id, first in candidates.items():
         reranked = scores.get(query_id, {})
-        lowest = min(reranked.values(), default=0.0)
-        rest = [doc for doc in order(first) if doc not in reranked]
-        merged[query_id] = reranked | {doc: lowest - place for place, doc in enumerate(rest, start=1)}
+        score = min(reranked.values(), default=0.0)
+        merged[query_id] = dict(reranked)
+        for doc in order(first):
+            if doc not in reranked:
+                score = min(score - 1, float(np.nextafter(np.float32(score), np.float32("-inf"))))
+                merged[query_id][doc] = score
     return merged

@@ -34,11 +34,12 @@ class Desk:
         self._shown: dict[str, Pair] = {}
 
     def next(self, tab: str) -> dict[str, Any]:
-        """The next pair for a tab, which no other tab is looking at, and the progress."""
+        """The next pair for a tab, and the progress. Pairs that other tabs look at come last: one of them may
+        be closed."""
         with self._lock:
             others = {pair for name, pair in self._shown.items() if name != tab}
-            open_pairs = (p for p in self._queue if p not in self._answers and p not in others)
-            pair = next(open_pairs, None)
+            open_pairs = [pair for pair in self._queue if pair not in self._answers]
+            pair = next((pair for pair in open_pairs if pair not in others), next(iter(open_pairs), None))
             self._shown.pop(tab, None)
             if pair:
                 self._shown[tab] = pair

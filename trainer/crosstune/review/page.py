@@ -33,7 +33,8 @@ kbd { background: #eee; border-radius: 4px; padding: 0 .4em; margin-right: .5em;
 <button data-verdict="not"><kbd>N</kbd>not relevant</button>
 <button data-verdict="unsure"><kbd>U</kbd>unsure</button></nav><p id="error" role="alert"></p></main>
 <script>
-const tab = Math.random().toString(36).slice(2), at = id => document.getElementById(id);
+const tab = sessionStorage.tab ||= Math.random().toString(36).slice(2);
+const at = id => document.getElementById(id);
 let item = null, busy = false;
 const key = word => word.toLowerCase().replace(/[^\\p{L}\\p{N}]/gu, "");
 function fill(node, text, other) {
