@@ -92,9 +92,7 @@ def test_a_plan_and_a_ranking_as_json(recipe: Path, crosstune: Crosstune) -> Non
     found = json.loads(done.out)["ranked"]
     assert found["query"] == "open the file" and found["candidates"] > 5
     assert len(found["rows"]) == 5 and {*found["rows"][0]} == {"doc_id", "score", "was", "text"}
-    assert [row["score"] for row in found["rows"]] == sorted(
-        (r["score"] for r in found["rows"]), reverse=True
-    )
+    assert len({row["doc_id"] for row in found["rows"]}) == 5
 
 
 @pytest.mark.parametrize(

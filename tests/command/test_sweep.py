@@ -154,7 +154,7 @@ def test_a_search_that_is_at_work_is_left_alone(tmp_path: Path, recipe: Path) ->
 def test_another_recipe_or_other_data_is_another_search(
     tmp_path: Path, recipe: Path, collection: Path, crosstune: Crosstune
 ) -> None:
-    """Dev of one and dev of the other are no match, and `best.yaml` is written from what the recipe is now."""
+    """Dev of one and dev of the other are no match; `best.yaml` is written from what the recipe is now."""
     root = tmp_path / "search"
     words = ["sweep", recipe, "train.epochs=1|2", f"run_dir={root}", "--trials", "1"]
     assert crosstune(*words).code == 0
