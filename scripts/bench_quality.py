@@ -103,8 +103,6 @@ def main() -> None:
 
 
 def _peer(path: Path, run_dir: Path, seed: int, variant: Variant, split: str) -> None:
-    if (peer_folder(run_dir, *variant) / f"{split}.trec").is_file():
-        return
     worker = Path(__file__).with_name("peer_quality.py")
     command = [sys.executable, str(worker), str(path), str(run_dir), str(seed), *variant, split]
     if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
@@ -141,7 +139,7 @@ def _row(collection: Collection, run_dirs: Sequence[Path], peers: Mapping[str, V
         "by_seed": {
             system: [fmean(values[system].values()) for values in found] for system in (*peers, "crosstune")
         },
-        "seconds": [read_json(run_dir / "train" / "train.json")["seconds"] for run_dir in run_dirs],
+        "seconds": [read_json(run_dir / ".stages" / "train.json")["seconds"] for run_dir in run_dirs],
         "against": against,
     }
 

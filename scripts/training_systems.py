@@ -109,7 +109,18 @@ def _crosstune(
         evaluations=1,
     )
     candidates = {first.query_id: dict.fromkeys(first.doc_ids, 1.0)}
-    return train(groups, dev, candidates, model, settings, SEED, folder).seconds
+    trained = train(groups, dev, candidates, model, settings, SEED, folder).seconds
+    return trained + _reading_seconds(groups, model, settings.length_rule)
+
+
+def _reading_seconds(groups: Sequence[Group], model: str, rule: LengthRule) -> float:
+    """crosstune tokenises before the first step, sentence-transformers between its steps."""
+    from crosstune.train.batching import TokenizedGroups
+
+    encoder = PairEncoder.from_folder(resolve_model(model), rule)
+    started = time.perf_counter()
+    TokenizedGroups(groups, encoder).cuts()
+    return time.perf_counter() - started
 
 
 def _sentence_transformers(

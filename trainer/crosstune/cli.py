@@ -1,4 +1,5 @@
-"""The command line. Exit codes: 0 done, 1 a check failed, 2 bad input, 130 stopped by Ctrl-C."""
+"""The command line. Exit codes: 0 done, 1 a check failed, 2 bad input, 3 a fault of crosstune's own, 130
+stopped by Ctrl-C."""
 
 from __future__ import annotations
 
