@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from crosstune.run import (
     ROUND_1,
     RunFolder,
     Stage,
+    forget,
     is_done,
     locked,
     run_stage,
@@ -73,14 +75,13 @@ def _run_all(
     folder = pipeline.folder
     with locked(folder):
         stages = pipeline.stages()
-        if force != "train":
-            _keep_unfinished(pipeline, stages)
+        kept = list(takewhile(lambda stage: stage.name != force, stages))
+        _keep_unfinished(pipeline, kept)
         write_text(folder.recipe, dump_recipe(pipeline.recipe))
-        forced = False
         take_over(folder, stages)
+        forget(folder, stages[len(kept) :])
         for stage in stages:
-            forced = forced or stage.name == force
-            if not forced and is_done(folder, stage):
+            if is_done(folder, stage):
                 say(f"{stage.name}: skipped, up to date")
             else:
                 _work_or_show(pipeline, stage, as_json=as_json)
