@@ -17,6 +17,8 @@ from conftest import Crosstune
 from car_data import OUTLINES, QRELS, write_treccar
 from crosstune.data import read_collection, read_groups
 from crosstune.data.treccar_files import topic_text
+from crosstune.errors import InputError
+from crosstune.files import staged_folder
 from crosstune.trec import read_qrels, read_run
 
 ROWS: list[dict[str, Any]] = [
@@ -726,6 +728,30 @@ def test_an_existing_folder_is_kept_and_a_dry_run_writes_nothing(
     assert "is there already" in done.err
     assert (tmp_path / "out" / "mine.txt").read_text() == "precious"
     assert "is, or holds, the input" in crosstune("convert", "rows.jsonl", tmp_path, "--overwrite").err
+
+
+def test_two_commands_do_not_write_one_folder(tmp_path: Path) -> None:
+    with staged_folder(tmp_path / "out") as first:
+        (first / "whole").touch()
+        with (
+            pytest.raises(InputError, match=rf"out: another crosstune \(pid {os.getpid()}\) is writing it"),
+            staged_folder(tmp_path / "out"),
+        ):
+            pytest.fail("two write one folder")
+        assert (first / "whole").is_file()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "whole"]
+    with staged_folder(tmp_path / "out"):
+        pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["out"]
+
+
+def test_the_folder_of_the_call_is_not_replaced(tmp_path: Path, crosstune: Crosstune) -> None:
+    source = jsonl(tmp_path / "rows.jsonl", ROWS)
+    (tmp_path / "empty").mkdir()
+    done = crosstune("convert", source, ".", cwd=tmp_path / "empty")
+    assert done.code == 2
+    assert ".: is, or holds, the folder that this command runs in" in done.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "rows.jsonl"]
 
 
 def test_a_recipe_takes_what_convert_reads(tmp_path: Path, recipe: Path, crosstune: Crosstune) -> None:
