@@ -12,11 +12,15 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import Crosstune
 from transformers import AutoModelForSequenceClassification
 
 import crosstune as crosstune_package
+from crosstune.data import DenseSettings
+from crosstune.data.first_stages.vector_index import VectorIndex
+from crosstune.errors import InputError
 from crosstune.records import SPLITS
 from crosstune.results.runs import open_runs
 
@@ -249,6 +253,30 @@ def test_no_space_for_the_index_names_the_cache(
     (small_disk / "ballast").unlink()
     assert not list((small_disk / "bm25").iterdir())
     assert crosstune("retrieve", recipe).code == 0
+
+
+@pytest.mark.parametrize("left", [248, 40])
+def test_no_space_for_a_graph_leaves_none(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    """With 248 KiB it all but fits (251), so that closing the file alone would fail."""
+    monkeypatch.setenv("CROSSTUNE_CACHE", str(small_disk))
+    vectors = np.random.default_rng(1).normal(size=(700, 24)).astype(np.float32)
+    settings = DenseSettings(exact_up_to=0, hnsw_m=32)
+    (small_disk / "ballast").write_bytes(b"x" * (300 - left) * 1024)
+    with pytest.raises(InputError, match=f"{small_disk}/hnsw: No space left on device; free some there"):
+        VectorIndex(vectors, settings)
+    assert not list((small_disk / "hnsw").iterdir())
+
+
+def test_a_damaged_graph_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSTUNE_CACHE", str(tmp_path))
+    vectors = np.random.default_rng(1).normal(size=(100, 8)).astype(np.float32)
+    VectorIndex(vectors, DenseSettings(exact_up_to=0))
+    (graph,) = tmp_path.glob("hnsw/*/hnsw.faiss")
+    graph.write_bytes(graph.read_bytes()[:-100])
+    with pytest.raises(InputError, match=f"{graph}: the graph cannot be read .*; delete its folder"):
+        VectorIndex(vectors, DenseSettings(exact_up_to=0))
 
 
 def test_a_run_folder_that_cannot_be_written(small_disk: Path, recipe: Path, crosstune: Crosstune) -> None:
