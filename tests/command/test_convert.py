@@ -561,6 +561,17 @@ def _trec_with(qrels: str, **runs: str) -> Callable[[Path], object]:
     return make
 
 
+def _cut_data_set(name: str) -> Callable[[Path], object]:
+    def make(folder: Path) -> None:
+        from datasets import Dataset
+
+        Dataset.from_list(ROWS).save_to_disk(folder)
+        (path,) = folder.glob(name)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    return make
+
+
 ROW = json.dumps(ROWS[0]) + "\n"
 LIST = {"query": "x", "docs": ["a", "b"], "labels": [1, 0]}
 JUDGED = "301 0 D1 1\n"
@@ -660,6 +671,20 @@ JUDGED = "301 0 D1 1\n"
             _beir_with("queries.jsonl", '{"_id": "q", "text": "x", "by": "\\ud83d"}\n'),
             "queries.jsonl:3: holds half of a surrogate pair",
         ),
+        (
+            _write("rows.json", json.dumps(ROWS, indent=1) + "\n" + json.dumps(ROWS, indent=1)),
+            "rows.json:53: found '[' after the end of the array, where one array a file was expected",
+        ),
+        (_write("rows.json", f"[{ROW}] and so on"), "rows.json:2: found 'and so on' after the end of the"),
+        (
+            _write("rows.json", '[{"query": ' + "1" * 5000 + "}]"),
+            "rows.json:1: not JSON that can be read (Exceeds the limit (4300 digits)",
+        ),
+        (
+            _cut_data_set("*.arrow"),
+            "in: not a whole folder of save_to_disk (OSError: Expected to be",
+        ),
+        (_cut_data_set("state.json"), "in: not a whole folder of save_to_disk (JSONDecodeError: "),
         (_write("README.md", "hello"), "no format was recognised"),
         (_truncated, "the compressed file is cut or damaged from here on"),
         (_truncated_zst, "the compressed file is cut or damaged from here on"),
