@@ -53,13 +53,12 @@ def staged_folder(path: Path) -> Iterator[Path]:
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.tmp")
-    with _alone(path, target.with_name(f".{target.name}.lock")):
+    with full_disk_named(path), _alone(path, target.with_name(f".{target.name}.lock")):
         shutil.rmtree(temporary, ignore_errors=True)  # of a call that was killed
         temporary.mkdir()
         try:
-            with full_disk_named(path):
-                yield temporary
-                replace_folder(temporary, target)
+            yield temporary
+            replace_folder(temporary, target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -80,10 +79,10 @@ def _alone(path: Path, lock: Path) -> Iterator[None]:
                 f"{path}: another crosstune (pid {handle.read().strip() or 'unknown'}) is writing it; wait "
                 "for it, or give another folder"
             )
-        handle.truncate(0)
-        handle.write(f"{os.getpid()}\n")
-        handle.flush()
         try:
+            handle.truncate(0)
+            handle.write(f"{os.getpid()}\n")
+            handle.flush()
             yield
         finally:
             lock.unlink(missing_ok=True)
