@@ -64,7 +64,8 @@ def crosstune(
 ) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own; `changes` to its environment: see kills/sitecustomize.py."""
     command = [sys.executable, *launcher, "-m", "crosstune.cli", *map(str, words)]
-    kills = {"PYTHONPATH": str(KILLS)} if changes else {}
+    path = os.pathsep.join([str(KILLS), *filter(None, [ALONE.get("PYTHONPATH")])])
+    kills = {"PYTHONPATH": path} if changes else {}
     return subprocess.run(
         command, env=ALONE | kills | changes, capture_output=True, text=True, timeout=500, check=False
     )

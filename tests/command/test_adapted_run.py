@@ -49,3 +49,18 @@ def test_a_search_over_the_adaptation(tmp_path: Path, recipe: Path, crosstune: C
     assert done.code == 0, done.err
     trials = json.loads((tmp_path / "search/sweep.json").read_text())["trials"]
     assert {trial["state"] for trial in trials} == {"complete"}
+
+
+def test_checkpoints_of_another_adaptation_are_said_and_kept(
+    tmp_path: Path, recipe: Path, crosstune: Crosstune
+) -> None:
+    assert crosstune("retrieve", recipe, *ADAPT).code == 0
+    mark = tmp_path / "runs/tiny/.adapt.partial/checkpoints/checkpoint-3/complete"
+    mark.parent.mkdir(parents=True)
+    mark.touch()
+    for command in ("adapt", "run"):
+        other = crosstune(command, recipe, *ADAPT, "adapt.steps=7")
+        assert other.code == 2
+        assert "other settings (adapt.steps: 6 -> 7) up to step 3" in other.err
+        assert "give crosstune run --force adapt" in other.err
+        assert mark.is_file()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -12,11 +13,15 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import Crosstune
 from transformers import AutoModelForSequenceClassification
 
 import crosstune as crosstune_package
+from crosstune.data import DenseSettings
+from crosstune.data.first_stages.vector_index import VectorIndex
+from crosstune.errors import CheckFailed, CrosstuneError, InputError, MissingExtra
 from crosstune.records import SPLITS
 from crosstune.results.runs import open_runs
 
@@ -50,6 +55,10 @@ def _irrelevant(split: str) -> Damage:
         (lambda folder: (folder / "corpus.jsonl").write_text(""), "corpus.jsonl: is empty"),
         (lambda folder: (folder / "corpus.jsonl").unlink(), "corpus.jsonl: no such file"),
         (_cut, "corpus.jsonl:60: not valid JSON"),
+        (
+            _append("corpus.jsonl", '{"_id": "x", "text": "x", "n": ' + "1" * 5000 + "}\n"),
+            "corpus.jsonl:61: not valid JSON (Exceeds the limit (4300 digits)",
+        ),
         (
             _append("queries.jsonl", '{"_id": "q0", "text": "x"}\n'),
             "queries.jsonl:39: id 'q0' is already on line 1",
@@ -186,6 +195,32 @@ def test_three_kinds_of_recipe_errors_at_once(recipe: Path, crosstune: Crosstune
     assert "seed: found -1 (int)" in done.err
 
 
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("procedure=[a]", "procedure: found ['a']; one of "),
+        (
+            "first_stage={kind: plugin, name: x, options: {since: 2020-01-01}}",
+            "first_stage.options: text, numbers, true, false, null, and lists and keys of these were",
+        ),
+    ],
+)
+def test_values_of_yaml_that_no_recipe_holds(
+    recipe: Path, crosstune: Crosstune, word: str, message: str
+) -> None:
+    done = crosstune("run", recipe, word)
+    assert done.code == 2
+    assert message in done.err
+
+
+@pytest.mark.parametrize(
+    "error", [CrosstuneError("a"), InputError("b"), CheckFailed("c"), MissingExtra("what", "extra")], ids=repr
+)
+def test_an_error_of_another_process_is_the_same(error: CrosstuneError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), again.exit_code) == (type(error), str(error), error.exit_code)
+
+
 def test_an_unknown_recipe_stage_and_command(recipe: Path, crosstune: Crosstune) -> None:
     assert "no such recipe" in crosstune("run", "nowhere.yaml").err
     assert (
@@ -249,6 +284,30 @@ def test_no_space_for_the_index_names_the_cache(
     (small_disk / "ballast").unlink()
     assert not list((small_disk / "bm25").iterdir())
     assert crosstune("retrieve", recipe).code == 0
+
+
+@pytest.mark.parametrize("left", [248, 40])
+def test_no_space_for_a_graph_leaves_none(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    """With 248 KiB it all but fits (251), so that closing the file alone would fail."""
+    monkeypatch.setenv("CROSSTUNE_CACHE", str(small_disk))
+    vectors = np.random.default_rng(1).normal(size=(700, 24)).astype(np.float32)
+    settings = DenseSettings(exact_up_to=0, hnsw_m=32)
+    (small_disk / "ballast").write_bytes(b"x" * (300 - left) * 1024)
+    with pytest.raises(InputError, match=f"{small_disk}/hnsw: No space left on device; free some there"):
+        VectorIndex(vectors, settings)
+    assert not list((small_disk / "hnsw").iterdir())
+
+
+def test_a_damaged_graph_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSTUNE_CACHE", str(tmp_path))
+    vectors = np.random.default_rng(1).normal(size=(100, 8)).astype(np.float32)
+    VectorIndex(vectors, DenseSettings(exact_up_to=0))
+    (graph,) = tmp_path.glob("hnsw/*/hnsw.faiss")
+    graph.write_bytes(graph.read_bytes()[:-100])
+    with pytest.raises(InputError, match=f"{graph}: the graph cannot be read .*; delete its folder"):
+        VectorIndex(vectors, DenseSettings(exact_up_to=0))
 
 
 def test_a_run_folder_that_cannot_be_written(small_disk: Path, recipe: Path, crosstune: Crosstune) -> None:
@@ -351,6 +410,9 @@ def test_rank_refuses_a_damaged_export_and_bad_documents(
     bad = crosstune("rank", export, "open", "--documents", "-", stdin='"fine"\n{"txt": 1}\n')
     assert bad.code == 2
     assert "-:2: a string, or an object" in bad.err
+    long = crosstune("rank", export, "open", "--documents", "-", stdin="1" * 5000)
+    assert long.code == 2
+    assert "-:1: not valid JSON (Exceeds the limit" in long.err
     none = crosstune("rank", export, "open", "--documents", "nowhere.jsonl")
     assert none.code == 2
     assert "nowhere.jsonl: no such file" in none.err

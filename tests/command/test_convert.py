@@ -17,6 +17,8 @@ from conftest import Crosstune
 from car_data import OUTLINES, QRELS, write_treccar
 from crosstune.data import read_collection, read_groups
 from crosstune.data.treccar_files import topic_text
+from crosstune.errors import InputError
+from crosstune.files import staged_folder
 from crosstune.trec import read_qrels, read_run
 
 ROWS: list[dict[str, Any]] = [
@@ -559,6 +561,17 @@ def _trec_with(qrels: str, **runs: str) -> Callable[[Path], object]:
     return make
 
 
+def _cut_data_set(name: str) -> Callable[[Path], object]:
+    def make(folder: Path) -> None:
+        from datasets import Dataset
+
+        Dataset.from_list(ROWS).save_to_disk(folder)
+        (path,) = folder.glob(name)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    return make
+
+
 ROW = json.dumps(ROWS[0]) + "\n"
 LIST = {"query": "x", "docs": ["a", "b"], "labels": [1, 0]}
 JUDGED = "301 0 D1 1\n"
@@ -658,6 +671,20 @@ JUDGED = "301 0 D1 1\n"
             _beir_with("queries.jsonl", '{"_id": "q", "text": "x", "by": "\\ud83d"}\n'),
             "queries.jsonl:3: holds half of a surrogate pair",
         ),
+        (
+            _write("rows.json", json.dumps(ROWS, indent=1) + "\n" + json.dumps(ROWS, indent=1)),
+            "rows.json:53: found '[' after the end of the array, where one array a file was expected",
+        ),
+        (_write("rows.json", f"[{ROW}] and so on"), "rows.json:2: found 'and so on' after the end of the"),
+        (
+            _write("rows.json", '[{"query": ' + "1" * 5000 + "}]"),
+            "rows.json:1: not JSON that can be read (Exceeds the limit (4300 digits)",
+        ),
+        (
+            _cut_data_set("*.arrow"),
+            "in: not a whole folder of save_to_disk (OSError: Expected to be",
+        ),
+        (_cut_data_set("state.json"), "in: not a whole folder of save_to_disk (JSONDecodeError: "),
         (_write("README.md", "hello"), "no format was recognised"),
         (_truncated, "the compressed file is cut or damaged from here on"),
         (_truncated_zst, "the compressed file is cut or damaged from here on"),
@@ -726,6 +753,30 @@ def test_an_existing_folder_is_kept_and_a_dry_run_writes_nothing(
     assert "is there already" in done.err
     assert (tmp_path / "out" / "mine.txt").read_text() == "precious"
     assert "is, or holds, the input" in crosstune("convert", "rows.jsonl", tmp_path, "--overwrite").err
+
+
+def test_two_commands_do_not_write_one_folder(tmp_path: Path) -> None:
+    with staged_folder(tmp_path / "out") as first:
+        (first / "whole").touch()
+        with (
+            pytest.raises(InputError, match=rf"out: another crosstune \(pid {os.getpid()}\) is writing it"),
+            staged_folder(tmp_path / "out"),
+        ):
+            pytest.fail("two write one folder")
+        assert (first / "whole").is_file()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "whole"]
+    with staged_folder(tmp_path / "out"):
+        pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["out"]
+
+
+def test_the_folder_of_the_call_is_not_replaced(tmp_path: Path, crosstune: Crosstune) -> None:
+    source = jsonl(tmp_path / "rows.jsonl", ROWS)
+    (tmp_path / "empty").mkdir()
+    done = crosstune("convert", source, ".", cwd=tmp_path / "empty")
+    assert done.code == 2
+    assert ".: is, or holds, the folder that this command runs in" in done.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "rows.jsonl"]
 
 
 def test_a_recipe_takes_what_convert_reads(tmp_path: Path, recipe: Path, crosstune: Crosstune) -> None:

@@ -108,6 +108,31 @@ def test_own_sql_and_ids_that_are_unknown_or_doubled(server: Server, tmp_path: P
     assert (tmp_path / "train.trec").read_text().splitlines()[0] == "q1 Q0 a 1 2.5 postgres"
 
 
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_is_not_utf_8(server: Server, encoding: str) -> None:
+    name = f"in_{encoding.lower()}"
+    with psycopg.connect(server.connection, autocommit=True) as connection:
+        connection.execute(
+            f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+        )
+    there = server.connection.replace("dbname=postgres", f"dbname={name}")
+    with psycopg.connect(there, client_encoding="UTF8") as connection:
+        connection.execute("CREATE TABLE passages (id text, caf\u00e9 text)")
+        connection.execute("INSERT INTO passages VALUES ('\u00e9', 'open the file')")
+    collection = Collection("accents", {"\u00e9": "open the file"}, {}, {})
+    settings = PostgresSettings(connection=there, text_column="caf\u00e9")
+    assert list(search(collection, settings, "file")) == ["\u00e9"]
+    if encoding == "LATIN1":
+        with pytest.raises(InputError, match="encoding has no place for a character of the query"):
+            search(collection, settings, "\u65e5 file")
+        return
+    assert list(search(collection, settings, "\u65e5 file")) == ["\u00e9"]
+    with psycopg.connect(there) as connection:
+        connection.execute("INSERT INTO passages VALUES (E'\\xe9', 'the file')")
+    with pytest.raises(InputError, match=r"0xe9; the database's encoding .* or what it holds is not UTF-8"):
+        search(collection, settings, "file")
+
+
 @contextmanager
 def _dropping(server: Server, times: int) -> Iterator[None]:
     """Ends the connection in which a statement sleeps, as an administrator would, `times` times."""

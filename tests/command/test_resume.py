@@ -77,3 +77,19 @@ def test_a_training_killed_at_every_kind_of_moment_ends_as_if_it_had_not_been(
     done = crosstune(*words)
     assert done.returncode == 0, done.stderr
     assert_equal_trainings(killed, whole)
+
+
+@pytest.mark.slow
+def test_a_forced_stage_stays_forced_after_a_kill(mined: Path, tmp_path: Path) -> None:
+    words, _ = _copy(mined, tmp_path)
+    run, root = ["run", *words[1:]], tmp_path / "run"
+    killed_at(STEP, *words, number=EVERY + 2)  # one checkpoint is there
+    curve = root / "curve" / "share-010"
+    curve.mkdir(parents=True)
+    assert "continuing" not in killed_at(STEP, *run, "--force", "train")
+    assert not curve.exists(), "it was drawn from the training that goes"
+    assert crosstune(*words).returncode == 0
+    killed_at("crosstune.data.mining.mine:mine_spread", *run, "--force", "retrieve")
+    plan = json.loads(crosstune(*run, "--dry-run", "--json").stdout)["up_to_date"]
+    done = {"collection", "retrieve"}
+    assert plan == {name: name in done for name in ("collection", "retrieve", "mine", "train", *plan)}

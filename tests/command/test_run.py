@@ -73,6 +73,17 @@ def test_a_changed_collection_is_noticed(recipe: Path, collection: Path, crosstu
     assert re.search(r"^retrieve\s+run$", plan.out, flags=re.MULTILINE)
 
 
+def test_a_run_folder_in_the_collection_s_folder(
+    recipe: Path, collection: Path, crosstune: Crosstune
+) -> None:
+    for stage in ("retrieve", "mine"):
+        assert crosstune(stage, recipe, "collection=beir:.", cwd=collection).code == 0
+    assert "retrieve: up to date" in crosstune("retrieve", recipe, "collection=beir:.", cwd=collection).err
+    converted = crosstune("retrieve", recipe, "collection=auto:.", cwd=collection)
+    assert converted.code == 2
+    assert "would find it changed; give a run folder elsewhere with run_dir=PATH" in converted.err
+
+
 def test_a_dry_run_shows_the_recipe_and_the_plan_and_does_nothing(
     tmp_path: Path, recipe: Path, crosstune: Crosstune
 ) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import WORDS, Crosstune
 
+from crosstune.cluster import workers_of
 from crosstune.errors import InputError
 from crosstune.serve.bulk.pairs import Pair
 from ray_cluster import cluster, processes, until
@@ -90,3 +91,10 @@ def test_what_cannot_be_done_is_one_message(
     assert "bad.jsonl:8001: a text under 'query' was expected" in done.err
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     assert "look at RAY_ADDRESS" in crosstune(*words, "--engine", "ray").err
+
+
+@pytest.mark.usefixtures("address")
+def test_more_workers_than_processors_are_refused() -> None:
+    wanted = "Ray: 3 workers wanted, each with a processor, and the cluster has 2; give workers"
+    with pytest.raises(InputError, match=wanted), workers_of(Pair, (), 3):
+        pytest.fail("the third would wait for ever")

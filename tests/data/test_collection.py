@@ -8,6 +8,7 @@ import pytest
 
 from crosstune.data import prepare_collection, read_collection
 from crosstune.errors import InputError
+from crosstune.files import sha256_folder
 
 CORPUS = '{"_id": "007", "title": "Title", "text": "text"}\n{"_id": "d2", "text": "second"}\n'
 QUERIES = '{"_id": "q1", "text": "a query"}\n{"_id": "q2", "text": "another"}\n'
@@ -163,3 +164,16 @@ def test_half_a_surrogate_pair_is_named(tmp_path: Path) -> None:
     (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "fine"}\n')
     with pytest.raises(InputError, match=r"corpus\.jsonl:2: holds half of a surrogate pair"):
         read_collection(tmp_path)
+
+
+def test_the_digest_takes_in_what_lies_behind_a_link_to_a_folder(tmp_path: Path) -> None:
+    judged = tmp_path / "elsewhere" / "test.tsv"
+    judged.parent.mkdir()
+    judged.write_text("q\td\t1\n")
+    folder = tmp_path / "collection"
+    folder.mkdir()
+    (folder / "qrels").symlink_to(judged.parent)
+    (judged.parent / "back").symlink_to(folder)  # a loop, which ends
+    before = sha256_folder(folder)
+    judged.write_text("q\td\t2\n")
+    assert sha256_folder(folder) != before

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow
 import pytest
 
-from crosstune.data import read_collection
+from crosstune.data import convert, read_collection
+from crosstune.data.msmarco_files import check_whole
 from crosstune.errors import InputError
+from crosstune.stored_run import StoredRun
+from crosstune.trec import read_run
 
 
 def _zstd(data: bytes) -> bytes:
@@ -51,3 +56,24 @@ def test_a_cut_file_is_told_with_its_line(suffix: str, tmp_path: Path) -> None:
     folder = _folder(tmp_path / "c", suffix, keep=0.6)
     with pytest.raises(InputError, match=rf"corpus\.jsonl\{suffix}:\d+: .*cut or damaged"):
         read_collection(folder)
+
+
+@pytest.mark.parametrize("suffix", ["", *PACKED])
+def test_a_pipe_is_read_from_its_first_byte(suffix: str, tmp_path: Path) -> None:
+    run = "".join(f"q{number} Q0 d{number} 1 {number}.5 x\n" for number in range(30_000)).encode()
+    packed = PACKED.get(suffix, bytes)(run)
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=[packed])
+    writer.start()
+    found = read_run(tmp_path / "pipe")
+    writer.join()
+    assert found == {f"q{number}": {f"d{number}": number + 0.5} for number in range(30_000)}
+
+
+def test_what_is_read_more_than_once_is_no_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for read in (StoredRun, check_whole):
+        with pytest.raises(InputError, match="pipe: is a pipe or a device, and this file is read more than"):
+            read(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe: is a pipe"):
+        convert(str(tmp_path / "pipe"), None)

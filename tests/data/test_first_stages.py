@@ -252,6 +252,13 @@ class Broken(Overlap):
 class Pairs(Broken):
     answer = ["d1", "d2"]
 
+class Nothing(Broken):
+    answer = None
+
+class Zipped(Broken):
+    def search(self, queries, depth):
+        return {q: zip(["d2", "d1"], [2.0, 1.0]) for q in queries}
+
 class NotFinite(Broken):
     answer = [("d1", float("nan"))]
 
@@ -268,7 +275,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = site / "my_engine-1.2.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-engine\nVersion: 1.2\n")
-    names = ("Overlap", "Counting", "Mute", "Pairs", "NotFinite", "Raising", "Absent")
+    names = ("Overlap", "Counting", "Mute", "Pairs", "Nothing", "Zipped", "NotFinite", "Raising", "Absent")
     points = "".join(f"{name.lower()} = my_engine:{name}\n" for name in names)
     (info / "entry_points.txt").write_text(f"[crosstune.first_stages]\n{points}")
     (site / "my_engine.py").write_text(PLUGIN)
@@ -281,6 +288,12 @@ def test_a_class_of_a_package_is_a_first_stage(tmp_path: Path) -> None:
     settings = PluginSettings(name="overlap", options={"least": 1})
     assert next(iter(search(COLLECTION, settings, "read file 26"))) == "d26"
     assert retrieve(COLLECTION, settings, tmp_path).notes["version"] == "my-engine 1.2"
+
+
+@pytest.mark.usefixtures("package")
+def test_rows_that_can_be_walked_through_once_are_all_kept() -> None:
+    found = search(COLLECTION, PluginSettings(name="zipped", options={"least": 1}), "file")
+    assert found == {"d2": 2.0, "d1": 1.0}
 
 
 @pytest.mark.usefixtures("package")
@@ -305,6 +318,7 @@ def test_an_engine_is_asked_part_by_part_and_the_parts_are_the_whole(
         ("mute", r"my_engine:Mute has no method search\(queries, depth\)"),
         ("absent", "my_engine:Absent cannot be imported"),
         ("pairs", "search returned 'd1' for query 'query'; a mapping of query id"),
+        ("nothing", "search returned None for query 'query', which raised .*a mapping of query id"),
         ("notfinite", "document 'd1': the score is nan"),
         ("raising", r"search raised RuntimeError\('the engine is away'\)"),
     ],

@@ -117,3 +117,14 @@ def test_max_groups_draws_by_seed(tmp_path: Path) -> None:
     summary = mine(collection, run, MiningSettings(max_groups=2), 1, tmp_path)
     assert summary.groups == 2
     assert summary.left_out["over_max_groups"] == summary.positives - 2
+
+
+def test_what_another_split_judges_relevant_to_the_query_is_no_negative(tmp_path: Path) -> None:
+    qrels = {"train": {"q": {"d0": 1}}, "test": {"q": {"d1": 1}}}
+    collection = Collection("c", TEXTS, {"q": "a query"}, qrels)
+    run = {"q": {f"d{i}": float(-i) for i in range(9)}}
+    summary = mine(collection, run, MiningSettings(negatives=9), 1, tmp_path)
+    (group,) = read_groups(tmp_path)
+    assert group.doc_ids[0] == "d0"
+    assert "d1" not in group.doc_ids
+    assert summary.candidates["judged_positive"] == 2

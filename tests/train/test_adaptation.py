@@ -128,6 +128,22 @@ def test_a_kill_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert losses[0] == losses[1]
 
 
+def test_a_kill_when_all_is_written_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    base = tiny_base(tmp_path / "base", "bert")
+    with monkeypatch.context() as at, pytest.raises(KeyboardInterrupt):
+        at.setattr("crosstune.train.adaptation._tidied", killed)
+        _adapt(base, tmp_path / "out")
+    weights = (tmp_path / "out/model/model.safetensors").read_bytes()
+    monkeypatch.setattr(Trainer, "training_step", killed)
+    summary = _adapt(base, tmp_path / "out")
+    assert summary == AdaptSummary(**json.loads((tmp_path / "out/adapt.json").read_text()))
+    assert (tmp_path / "out/model/model.safetensors").read_bytes() == weights
+    assert not {"checkpoints", "dev"} & {path.name for path in (tmp_path / "out").iterdir()}
+
+
 def test_masked_texts_are_bert_s_masking_and_depend_on_the_seed_alone(tmp_path: Path) -> None:
     base = tiny_base(tmp_path / "base", "bert")
     masker = load_masker(base, 0.15)

@@ -26,8 +26,8 @@ RETRIES = 4
 def workers_of(kind: type, arguments: Sequence[object], workers: int | None) -> Iterator[list[Any]]:
     """Joins the cluster of `RAY_ADDRESS`, or the one on this machine, or makes one, and leaves it at the end.
 
-    Yields `workers` actors `kind(*arguments)`, spread over the machines; one a machine without. Raises
-    `InputError` when the cluster cannot be reached.
+    Yields `workers` actors `kind(*arguments)`, spread over the machines; one a machine with a processor
+    without. Raises `InputError` when the cluster cannot be reached and when it has fewer processors.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent that was not asked for
     address = os.environ.get("RAY_ADDRESS", "")
@@ -40,8 +40,9 @@ def workers_of(kind: type, arguments: Sequence[object], workers: int | None) -> 
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise _unreachable(address or "a cluster of its own", error) from None
     try:
-        machines = sum(node["Alive"] for node in ray.nodes())
-        count = workers or machines
+        machines = sum(node["Alive"] and node["Resources"].get("CPU", 0) >= 1 for node in ray.nodes())
+        count = workers or max(machines, 1)
+        _check_processors(count)
         say(f"Ray: {count} worker{'s' * (count > 1)} on {machines} machine{'s' * (machines > 1)}")
         remote = ray.remote(
             num_cpus=1, max_restarts=RETRIES, max_task_retries=RETRIES, scheduling_strategy="SPREAD"
@@ -110,6 +111,16 @@ def _check_address(address: str) -> None:
         socket.create_connection((host.rpartition("/")[2], int(port)), timeout=REACH_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise _unreachable(address, error) from None
+
+
+def _check_processors(workers: int) -> None:
+    """Ray lets a worker without a processor wait for ever, and its slices with it."""
+    processors = int(ray.cluster_resources().get("CPU", 0))
+    if workers > processors:
+        raise InputError(
+            f"Ray: {workers} worker{'s' * (workers > 1)} wanted, each with a processor, and the cluster has "
+            f"{processors}; give workers (--workers) of at most that, or add machines"
+        )
 
 
 def _unreachable(address: str, error: Exception) -> InputError:

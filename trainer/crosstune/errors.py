@@ -29,6 +29,11 @@ class MissingExtra(InputError):  # noqa: N818
     """A part that needs an extra was called without it."""
 
     def __init__(self, what: str, extra: str) -> None:
+        self._arguments = what, extra
         super().__init__(
             f"{what} needs more packages: pip install 'crosstune[{extra}]' (in a clone '.[{extra}]')"
         )
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
+        """A worker of another process raises it as it is."""
+        return MissingExtra, self._arguments

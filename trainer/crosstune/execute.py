@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from crosstune.run import (
     ROUND_1,
     RunFolder,
     Stage,
+    forget,
     is_done,
     locked,
     run_stage,
@@ -73,14 +75,13 @@ def _run_all(
     folder = pipeline.folder
     with locked(folder):
         stages = pipeline.stages()
-        if force != "train":
-            _keep_unfinished(pipeline, stages)
+        kept = list(takewhile(lambda stage: stage.name != force, stages))
+        _keep_unfinished(pipeline, kept)
         write_text(folder.recipe, dump_recipe(pipeline.recipe))
-        forced = False
         take_over(folder, stages)
+        forget(folder, stages[len(kept) :])
         for stage in stages:
-            forced = forced or stage.name == force
-            if not forced and is_done(folder, stage):
+            if is_done(folder, stage):
                 say(f"{stage.name}: skipped, up to date")
             else:
                 _work_or_show(pipeline, stage, as_json=as_json)
@@ -130,8 +131,8 @@ def _run_one(name: str, pipeline: AnyPipeline, *, as_json: bool) -> None:
     folder = pipeline.folder
     with locked(folder):
         stages = pipeline.stages()
-        if name == "train":
-            _keep_unfinished(pipeline, stages)
+        earlier = (*ROUND_1.values(),) if name == "mine" else ()
+        _keep_unfinished(pipeline, [stage for stage in stages if stage.name in (name, *earlier)])
         write_text(folder.recipe, dump_recipe(pipeline.recipe))
         take_over(folder, stages)
         for stage in stages:
@@ -139,7 +140,7 @@ def _run_one(name: str, pipeline: AnyPipeline, *, as_json: bool) -> None:
                 _work(pipeline, stage) if not is_done(folder, stage) else say(f"{name}: up to date")
                 break
             if not is_done(folder, stage):
-                if stage.name not in ("collection", *(ROUND_1.values() if name == "mine" else ())):
+                if stage.name not in ("collection", *earlier):
                     command = "mine" if stage.name in ROUND_1.values() else stage.name
                     raise InputError(
                         f"{folder.root}: the stage {stage.name} has not been run with these settings; "
@@ -205,7 +206,7 @@ def _pipeline(path: str, overrides: Sequence[str]) -> AnyPipeline:
 
 def _keep_unfinished(pipeline: AnyPipeline, stages: Sequence[Stage]) -> None:
     for stage in stages:
-        if stage.joint:
+        if stage.resumable:
             refuse_to_overwrite(pipeline.folder, stage, pipeline.recipe)
 
 

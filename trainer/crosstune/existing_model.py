@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from crosstune.errors import InputError
 from crosstune.export_inputs import dev_calibration, format_sample
-from crosstune.files import read_json, sha256_folder, write_json
+from crosstune.files import read_json, write_json
 from crosstune.models import has_ranking_head, resolve_model
 from crosstune.progress import say
 from crosstune.recipe import Recipe, recipe_of_model
@@ -35,6 +35,7 @@ def export_existing(model: str, out: Path, overrides: Sequence[str]) -> None:
     for an `out` that holds anything else, the model or the run folder among it, and `CheckFailed` as any
     export.
     """
+    from crosstune.data import beir_digest
     from crosstune.export import export_model, export_target, refuse_overlap, render_card_of_model
     from crosstune.train.model import load_cross_encoder
 
@@ -72,7 +73,7 @@ def export_existing(model: str, out: Path, overrides: Sequence[str]) -> None:
             {
                 "base_model": recipe.model,
                 "recipe": recipe.model_dump(),
-                "data_fingerprint": sha256_folder(pipeline.collection_folder()),
+                "data_fingerprint": beir_digest(pipeline.collection_folder()),
                 "metrics": {},
             },
             target,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import io
@@ -9,7 +10,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -42,18 +43,49 @@ def staged_file(path: Path) -> Iterator[Path]:
 @contextmanager
 def staged_folder(path: Path) -> Iterator[Path]:
     """Yields an empty temporary folder beside `path`; it takes the place of `path` when the block
-    ends well, and is removed otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    if temporary.exists():
-        shutil.rmtree(temporary)
-    temporary.mkdir()
-    try:
-        with full_disk_named(path):
+    ends well, and is removed otherwise. Raises `InputError` while another command writes `path`, and where
+    it is, or holds, the folder that the command runs in."""
+    target, here = path.resolve(), Path.cwd()
+    if target in (here, *here.parents):
+        raise InputError(
+            f"{path}: is, or holds, the folder that this command runs in, and would be replaced as a whole; "
+            "name a folder below it"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.tmp")
+    with full_disk_named(path), _alone(path, target.with_name(f".{target.name}.lock")):
+        shutil.rmtree(temporary, ignore_errors=True)  # of a call that was killed
+        temporary.mkdir()
+        try:
             yield temporary
-            replace_folder(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            replace_folder(temporary, target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _alone(path: Path, lock: Path) -> Iterator[None]:
+    """Keeps other commands from writing `path` meanwhile, by the file `lock`, which goes at the end. Raises
+    `InputError` with the pid of the one that has it."""
+    with lock.open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = lock.exists() and os.path.samestat(os.fstat(handle.fileno()), lock.stat())
+        except BlockingIOError:
+            held = False
+        handle.seek(0)
+        if not held:  # or it was removed by the one that had it, between the two lines above
+            raise InputError(
+                f"{path}: another crosstune (pid {handle.read().strip() or 'unknown'}) is writing it; wait "
+                "for it, or give another folder"
+            )
+        try:
+            handle.truncate(0)
+            handle.write(f"{os.getpid()}\n")
+            handle.flush()
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def replace_folder(new: Path, path: Path) -> None:
@@ -90,29 +122,48 @@ def is_json(value: object) -> bool:
     return True
 
 
-def open_binary(path: Path) -> IO[bytes]:
-    """The bytes of a file, unpacked when its first bytes are those of gzip or zstd."""
+@contextmanager
+def open_binary(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file, unpacked when its first bytes are those of gzip or zstd. It is opened once, so
+    that it may be a pipe."""
     with path.open("rb") as handle:
-        start = handle.read(4)
-    if start.startswith(_GZIP):
-        return cast("IO[bytes]", gzip.open(path))
-    if start != _ZSTD:
-        return path.open("rb")
+        start = handle.peek(4)[:4]
+        if start.startswith(_GZIP):
+            with gzip.open(handle) as unpacked:
+                yield cast("IO[bytes]", unpacked)
+        elif start == _ZSTD:
+            with _zstd(path, handle) as unpacked:
+                yield unpacked
+        else:
+            yield handle
+
+
+def _zstd(path: Path, handle: IO[bytes]) -> IO[bytes]:
     try:
         import pyarrow
     except ModuleNotFoundError:
         raise MissingExtra(f"{path}: reading .zst", "parquet") from None
-    return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
+    return io.BufferedReader(pyarrow.input_stream(handle, compression="zstd"))
 
 
 def is_packed(path: Path) -> bool:
-    """Whether its first bytes are those of gzip or zstd; not, where it cannot be read."""
+    """Whether its first bytes are those of gzip or zstd; not, where it cannot be read twice."""
+    if not path.is_file():
+        return False
     try:
         with path.open("rb") as handle:
             start = handle.read(4)
     except OSError:
         return False
     return start.startswith(_GZIP) or start == _ZSTD
+
+
+def refuse_pipe(path: Path) -> None:
+    """Raises `InputError` for a pipe or a device, which gives its bytes once."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(
+            f"{path}: is a pipe or a device, and this file is read more than once; write it to a file first"
+        )
 
 
 def find_file(path: Path) -> Path:
@@ -171,7 +222,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (RecursionError, ValueError) as error:  # a number of thousands of digits, too
             raise InputError(
                 f"{path}:{number}: not valid JSON ({error}); one JSON object a line was expected. "
                 "A cut last line usually means a download or copy that broke off"
@@ -210,8 +261,25 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_folder(folder: Path) -> str:
-    """One digest over the names and bytes of all files below `folder`."""
+    """One digest over the names and bytes of all files below `folder`, those behind links too."""
+    return sha256_files(folder, files_below(folder))
+
+
+def sha256_files(folder: Path, paths: Iterable[Path]) -> str:
+    """One digest over the bytes of these files and their names in `folder`."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in sorted(paths):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256_file(path)}\n".encode())
     return digest.hexdigest()
+
+
+def files_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """All files below `folder`. A link to a folder is followed, but not to one that it lies in (`above`)."""
+    real = folder.resolve()
+    if real in above:
+        return
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from files_below(path, above | {real})
+        elif path.is_file():
+            yield path

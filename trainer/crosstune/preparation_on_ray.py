@@ -15,14 +15,14 @@ from typing import Any
 
 from crosstune.cache import cache_folder
 from crosstune.cluster import in_order, workers_of
-from crosstune.data import FirstStageSettings, Found, input_digests, read_collection
+from crosstune.data import FirstStageSettings, Found, beir_digest, input_digests, read_collection
 from crosstune.data.first_stages.kinds import open_first_stage
 from crosstune.data.first_stages.retrieve import OpenSearches
 from crosstune.data.first_stages.searches import LocalSearches, Queries, Searches
 from crosstune.data.mining.mine import Positives, Spread
 from crosstune.data.mining.miner import Mined, Miner
 from crosstune.errors import InputError
-from crosstune.files import sha256_file, sha256_folder
+from crosstune.files import sha256_file
 from crosstune.fingerprints import code_version
 from crosstune.mining_stage import candidate_paths, read_candidates, scorers
 from crosstune.progress import say
@@ -48,13 +48,13 @@ class Origin:
     @classmethod
     def here(cls, collection: Path) -> Origin:
         path = collection.resolve()
-        return cls(socket.gethostname(), Path.cwd(), path, sha256_folder(path), code_version(("data",)))
+        return cls(socket.gethostname(), Path.cwd(), path, beir_digest(path), code_version(("data",)))
 
     def read(self) -> Collection:
         """The collection on the machine of a worker, whose relative paths become those of the call."""
         if code_version(("data",)) != self.code:
             raise InputError("another version of crosstune is installed; install the same on every machine")
-        if not self.collection.is_dir() or sha256_folder(self.collection) != self.digest:
+        if not self.collection.is_dir() or beir_digest(self.collection) != self.digest:
             raise InputError(_differs(self.collection))
         if self.folder.is_dir():
             os.chdir(self.folder)

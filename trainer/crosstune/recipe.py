@@ -219,7 +219,7 @@ def _kind(file: Path, values: dict[str, Any]) -> type[AnyRecipe]:
     procedure = values.get("procedure")
     if procedure is None:
         return Recipe
-    if procedure not in PROCEDURES:
+    if not isinstance(procedure, str) or procedure not in PROCEDURES:
         raise InputError(
             f"{file}: procedure: found {procedure!r}; one of {', '.join(PROCEDURES)} was expected"
         )

@@ -240,6 +240,18 @@ def take_over(folder: RunFolder, stages: Sequence[Stage]) -> None:
             say(f"{stage.name}: what {done.name} did is taken over")
 
 
+def forget(folder: RunFolder, stages: Sequence[Stage]) -> None:
+    """Makes these stages neither done nor begun, on disk, so that a kill does not bring back what they were.
+
+    Their folders stay until others take their place; what was drawn from a training that goes, goes too.
+    """
+    for stage in stages:
+        folder.stamp(stage.name).unlink(missing_ok=True)
+        shutil.rmtree(folder.partial(stage.name), ignore_errors=True)
+        if stage.name == "train":
+            shutil.rmtree(folder.curve, ignore_errors=True)
+
+
 def is_begun(folder: RunFolder, stage: Stage) -> bool:
     """Whether what lies in the stage's partial folder has this very fingerprint."""
     return _stamp(folder, stage) in ("partial", "whole")

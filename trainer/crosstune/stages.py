@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from crosstune.errors import InputError
 from crosstune.export_inputs import dev_calibration, drawn_pairs, format_sample
-from crosstune.files import sha256_folder, write_json
+from crosstune.files import read_json, write_json
 from crosstune.fingerprints import code_version, fingerprint
 from crosstune.mining_stage import mine_stage
 from crosstune.progress import say
@@ -159,7 +159,7 @@ class Pipeline:
         adapt_to_corpus(self.collection(), dev, recipe.model, recipe.adapt, recipe.train, recipe.seed, out)
 
     def _train(self, out: Path, mined: StageName) -> None:
-        from crosstune.data import read_groups
+        from crosstune.data import beir_digest, read_groups
         from crosstune.train import take_tuned, train
 
         recipe, collection, dev = self.recipe, self.collection(), self._candidates("dev")
@@ -168,14 +168,14 @@ class Pipeline:
             return
         groups = read_groups(self.folder.stage(mined))
         adapted = self.folder.adapted if recipe.adapt.steps else None
-        facts = Facts(recipe.name, recipe.model_dump(), lambda: sha256_folder(self.collection_folder()))
+        facts = Facts(recipe.name, recipe.model_dump(), lambda: beir_digest(self.collection_folder()))
         train(groups, collection, dev, recipe.model, recipe.train, recipe.seed, out, adapted, facts)
 
     def _evaluate(self, out: Path) -> None:
-        from crosstune.data import mined_sample, read_groups
+        from crosstune.data import beir_digest, mined_sample, read_groups
         from crosstune.evaluate import evaluate, find_leaks
         from crosstune.evaluate.provenance import provenance
-        from crosstune.files import read_json, read_jsonl
+        from crosstune.files import read_jsonl
         from crosstune.train import Systems, read_fusion_trial, resolve_model
 
         recipe, collection = self.recipe, self.collection()
@@ -204,7 +204,7 @@ class Pipeline:
                 "name": recipe.name,
                 "recipe": dump_recipe(recipe),
                 "train": read_json(self.folder.train_summary),
-                "data_fingerprint": sha256_folder(self.collection_folder()),
+                "data_fingerprint": beir_digest(self.collection_folder()),
                 "generated_test_judgements": collection.counts.get("test_judgements_generated", 0),
                 **provenance(scored.device, rule.max_tokens, rule.windows.most if rule.windows else None),
             },
@@ -249,8 +249,8 @@ class Pipeline:
         return {q: judged[q] for q in random.Random(self.recipe.seed).sample(sorted(judged), wanted)}
 
     def _export(self, out: Path) -> None:
+        from crosstune.data import beir_digest
         from crosstune.export import export_model, refuse_worse, render_card
-        from crosstune.files import read_json
         from crosstune.train import read_fusion_trial
 
         recipe = self.recipe
@@ -268,7 +268,7 @@ class Pipeline:
             {
                 "base_model": recipe.model,
                 "recipe": recipe.model_dump(),
-                "data_fingerprint": sha256_folder(self.collection_folder()),
+                "data_fingerprint": beir_digest(self.collection_folder()),
                 "metrics": metrics["splits"],
                 "fusion": asdict(trial.fusion) if trial.fusion is not None else None,
             },

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from crosstune.errors import InputError
-from crosstune.files import open_errors
+from crosstune.files import open_errors, refuse_pipe
 from crosstune.records import Run
 from crosstune.trec import add_line, parse_line
 
@@ -18,10 +18,12 @@ class StoredRun(Mapping[str, dict[str, float]]):
     """Query id -> document id -> score, as `read_run` gives it, but read a query at a time: all that is kept
     is where the lines of each begin.
 
-    Raises what `read_run` raises, for a line when its query is asked for. The file is not compressed.
+    Raises what `read_run` raises, for a line when its query is asked for, and `InputError` for a pipe. The
+    file is not compressed.
     """
 
     def __init__(self, path: Path) -> None:
+        refuse_pipe(path)
         self._path = path
         self._places: dict[str, list[tuple[int, int]]] = {}
         place, last = 0, b""

@@ -21,7 +21,7 @@ def refuse_to_overwrite(folder: RunFolder, stage: Stage, recipe: AnyRecipe) -> N
     raise InputError(
         f"{folder.partial(stage.name)}: holds a training with {what} up to step {max(steps)}. Nothing was "
         f"overwritten. To go on with it, give what it began with ({folder.recipe}); to begin anew, delete "
-        "the folder or give crosstune run --force train; to keep both, give another run_dir=PATH"
+        f"the folder or give crosstune run --force {stage.name}; to keep both, give another run_dir=PATH"
     )
 
 

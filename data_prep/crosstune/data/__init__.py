@@ -1,6 +1,6 @@
 """Data preparation: collections, first stages, mining."""
 
-from crosstune.data.collection import collection_digest, prepare_collection, read_collection
+from crosstune.data.collection import beir_digest, collection_digest, prepare_collection, read_collection
 from crosstune.data.convert import ConvertSummary, convert
 from crosstune.data.first_stages import (
     Bm25Settings,
@@ -67,6 +67,7 @@ __all__ = [
     "TrecCarFiles",
     "TrecSettings",
     "Trial",
+    "beir_digest",
     "build_mini_msmarco",
     "build_stdlib",
     "check_searchable",

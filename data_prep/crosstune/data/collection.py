@@ -15,8 +15,8 @@ from crosstune.data.schema import COLLECTION_FILE, COLLECTION_VERSION, check_fol
 from crosstune.data.splits import SplitRule
 from crosstune.data.stdlib import StdlibMode, build_stdlib
 from crosstune.errors import InputError
-from crosstune.files import COMPRESSED, find_file, sha256_folder
-from crosstune.label_sources import HUMAN, count_sources, folder_sources
+from crosstune.files import COMPRESSED, find_file, sha256_files
+from crosstune.label_sources import HUMAN, SOURCES_FILE, count_sources, folder_sources
 from crosstune.records import SPLITS, Collection, Qrels, Split
 
 LONG_DOCUMENT_CHARACTERS = 1_000_000
@@ -28,13 +28,19 @@ STDLIB_MODES: dict[str, StdlibMode] = {"stdlib": "mixed", "stdlib:code": "code",
 def prepare_collection(spec: str, folder: Path, seed: int = 13, *, show_texts: bool = True) -> Path:
     """The BEIR folder behind `spec`: `stdlib`, `stdlib:code` or `stdlib:mixed` (built into `folder`),
     `beir:PATH` (used where it is), or another source that `crosstune convert` reads (converted into `folder`;
-    what has no splits is divided by `seed`, and its first texts are shown where `show_texts`)."""
+    what has no splits is divided by `seed`, and its first texts are shown where `show_texts`). Raises
+    `InputError` for a source to convert that `folder` lies in."""
     if spec in STDLIB_MODES:
         build_stdlib(folder, mode=STDLIB_MODES[spec])
         return folder
     source = _source(spec)
     if source.kind == "beir":
         return source.path
+    if source.path.is_dir() and folder.resolve().is_relative_to(source.path.resolve()):
+        raise InputError(
+            f"{source.path}: what is made of it would be written into it ({folder}), and each stage would "
+            "find it changed; give a run folder elsewhere with run_dir=PATH"
+        )
     convert(spec, folder, rule=SplitRule(seed=seed), show_texts=show_texts)
     return folder
 
@@ -45,8 +51,16 @@ def collection_digest(spec: str, seed: int) -> str:
         return sys.version
     source = _source(spec)
     if source.kind == "beir":
-        return sha256_folder(source.path) if source.path.is_dir() else ""
+        return beir_digest(source.path) if source.path.is_dir() else ""
     return f"{source_digest(source)} {seed}"
+
+
+def beir_digest(folder: Path) -> str:
+    """One digest over the files of a BEIR folder that are read: whatever else lies there, as a run folder,
+    may change."""
+    names = ("corpus.jsonl", "queries.jsonl", COLLECTION_FILE, SOURCES_FILE)
+    named = [find_file(folder / name) for name in names]
+    return sha256_files(folder, [p for p in (*named, *(folder / "qrels").glob("*.tsv*")) if p.is_file()])
 
 
 def _source(spec: str) -> Source:

@@ -16,7 +16,7 @@ from crosstune.data.splits import SplitRule, divide
 from crosstune.data.store import Store, open_store
 from crosstune.data.writers import write_beir, write_groups
 from crosstune.errors import InputError
-from crosstune.files import sha256_file, sha256_folder, staged_folder
+from crosstune.files import refuse_pipe, sha256_file, sha256_folder, staged_folder
 from crosstune.progress import LINE_EVERY_SECONDS, say
 
 Target = Literal["beir", "groups"]
@@ -59,6 +59,7 @@ def convert(
         raise InputError(f"format {source.kind!r} is not known; one of {', '.join(FORMATS)}")
     if out is not None:
         check_target(out, source.path, overwrite=overwrite)
+    refuse_pipe(source.path)
     reader = open_reader(source)
     say(f"format  {reader.format}")
     say(f"reading {show_names(reader.files)}")
@@ -66,6 +67,8 @@ def convert(
         _workplace(out) as work,
         open_store(work / ".store.sqlite", keep_rows=target == "groups") as store,
     ):
+        if out is not None:  # once more, now that no other command writes it
+            check_target(out, source.path, overwrite=overwrite)
         return _convert(reader, source, store, target, rule or SplitRule(), work if out else None, show_texts)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crosstune.errors import InputError
-from crosstune.files import read_lines
+from crosstune.files import read_lines, refuse_pipe
 from crosstune.records import Candidate
 from crosstune.trec import trec_run_hint
 
@@ -106,7 +106,8 @@ def read_msmarco_ranks(path: Path) -> Iterator[tuple[str, str, int]]:
 
 
 def check_whole(path: Path) -> None:
-    """Raises `InputError` when the file is missing, empty, or its last line has no end."""
+    """Raises `InputError` when the file is missing, empty, a pipe, or its last line has no end."""
+    refuse_pipe(path)
     next(read_lines(path), None)
     size = path.stat().st_size
     if not size:

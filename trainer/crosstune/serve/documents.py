@@ -61,7 +61,7 @@ def read_documents(source: str, text_field: str, first_stage_field: str | None =
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (RecursionError, ValueError) as error:  # nested without end, thousands of digits
             raise InputError(
                 f"{source}:{number}: not valid JSON ({error}); a string or an object a line was expected"
             ) from None

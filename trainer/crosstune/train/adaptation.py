@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from crosstune.device import check_step
 from crosstune.errors import InputError
-from crosstune.files import read_jsonl, write_json
+from crosstune.files import read_json, read_jsonl, write_json
 from crosstune.models import has_ranking_head, resolve_model
 from crosstune.progress import say
 from crosstune.records import Collection, Run
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from crosstune.train.masked import MaskedTexts, MaskedTrainer
 
 LOG = "adapt_log.jsonl"
+SUMMARY = "adapt.json"
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ def adapt_to_corpus(
 
     check_step(settings.texts_per_step, "adapt.texts_per_step")
     check_dev(collection, dev_candidates)
+    if (folder / SUMMARY).is_file():
+        return _tidied(folder)
     base = resolve_model(model)
     of_base = _dev(base, collection, dev_candidates, judged, seed, folder / "dev" / "base")
     learned, held_out, pieces = _texts(base, collection, settings, seed)
@@ -107,10 +110,16 @@ def adapt_to_corpus(
         seconds=seconds,
     )
     _show(summary, has_ranking_head(base))
-    write_json(folder / "adapt.json", asdict(summary))
+    write_json(folder / SUMMARY, asdict(summary))
+    return _tidied(folder)
+
+
+def _tidied(folder: Path) -> AdaptSummary:
+    """What `adapt.json` says, when what only an interrupted adaptation needs is gone."""
     for name in ("checkpoints", "dev"):
-        shutil.rmtree(folder / name)
-    return summary
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
+    return AdaptSummary(**read_json(folder / SUMMARY))
 
 
 def _texts(

@@ -73,15 +73,24 @@ def _entry_point(name: str) -> EntryPoint:
 
 
 def _well_formed(found: Any, where: str) -> Found:
-    """The answer as it is. Raises `InputError` unless it maps query ids to pairs of an id and a number."""
+    """The answer with its rows as lists, also where they can be walked through but once. Raises `InputError`
+    unless it maps query ids to pairs of an id and a number."""
     expected = "a mapping of query id to a list of (document id, score) was expected"
     if not isinstance(found, Mapping):
         raise InputError(f"{where}: search returned a {type(found).__name__}; {expected}")
+    answer = {}
     for query_id, rows in found.items():
-        for row in rows:
+        try:
+            answer[query_id] = list(rows)
+        except Exception as error:
+            raise InputError(
+                f"{where}: search returned {rows!r:.80} for query {query_id!r}, which raised {error!r}; "
+                f"{expected}"
+            ) from error
+        for row in answer[query_id]:
             if not _is_pair(row):
                 raise InputError(f"{where}: search returned {row!r:.80} for query {query_id!r}; {expected}")
-    return found
+    return answer
 
 
 def _is_pair(row: Any) -> bool:

@@ -168,7 +168,11 @@ class Postgres:
 
         settings = self._settings
         connection = psycopg.connect(
-            settings.connection, autocommit=True, connect_timeout=10, application_name="crosstune"
+            settings.connection,
+            autocommit=True,
+            connect_timeout=10,
+            application_name="crosstune",
+            client_encoding="UTF8",  # whatever the database's: the server converts
         )
         connection.execute(_SESSION, [f"{settings.seconds_per_query}s"])
         return connection

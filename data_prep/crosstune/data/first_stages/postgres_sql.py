@@ -61,6 +61,11 @@ def advice(error: psycopg.Error, settings: PostgresSettings, columns: list[str])
                 else f"is {settings.language!r} a text search configuration (\\dF lists them), and "
                 f"first_stage.text_column ({settings.text_column}) of type text or tsvector"
             ) + "?"
+        case errors.UntranslatableCharacter() | errors.CharacterNotInRepertoire():
+            return (
+                "the database's encoding has no place for a character of the query, or what it holds is not "
+                "UTF-8; leave the query out, or move the table to a database of encoding UTF8"
+            )
         case errors.DataException():
             return (
                 f"first_stage.model ({settings.model}) has to be the encoder that filled "

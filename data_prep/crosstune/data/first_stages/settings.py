@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, urlsplit
@@ -119,6 +120,19 @@ class PluginSettings(Settings):
     name: str = Field(min_length=1, description="of the entry point")
     options: dict[str, Any] = Field(default_factory=dict, description="handed to the class as they are")
     depth: Depth = 100
+
+    @field_validator("options")
+    @classmethod
+    def _as_json(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """They are part of the stage's fingerprint."""
+        try:
+            json.dumps(options, sort_keys=True)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"text, numbers, true, false, null, and lists and keys of these were expected ({error}); put "
+                "a date into quotes"
+            ) from None
+        return options
 
 
 def _kind(value: Any) -> str | None:

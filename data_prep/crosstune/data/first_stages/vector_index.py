@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,14 @@ import numpy as np
 from crosstune.cache import cached_folder, content_key
 from crosstune.data.first_stages.encoder import Table
 from crosstune.data.first_stages.protocol import needs_extra
+from crosstune.errors import InputError, first_line
 from crosstune.progress import say
 
 if TYPE_CHECKING:
     from crosstune.data.first_stages.settings import DenseSettings
 
 CHECKED_QUERIES = 200
+GRAPH = "hnsw.faiss"
 
 
 class VectorIndex:
@@ -65,7 +68,8 @@ class VectorIndex:
 
 
 def _graph(vectors: Table, settings: DenseSettings) -> Any:
-    """Kept by content: several threads build it, and no two builds are alike."""
+    """Kept by content: several threads build it, and no two builds are alike. Raises `InputError` for one
+    that is damaged, and on a full disk."""
     import faiss
 
     shape = settings.model_dump(include={"hnsw_m", "hnsw_ef_construction"})
@@ -75,10 +79,18 @@ def _graph(vectors: Table, settings: DenseSettings) -> Any:
         index = faiss.IndexHNSWFlat(vectors.shape[1], settings.hnsw_m, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = settings.hnsw_ef_construction
         index.add(vectors)
-        faiss.write_index(index, str(folder / "hnsw.faiss"))
+        with (folder / GRAPH).open("wb") as handle:  # faiss's own files end well on a full disk
+            faiss.write_index(index, faiss.PyCallbackIOWriter(handle.write))  # type: ignore[attr-defined]
+            handle.flush()
+            os.fsync(handle.fileno())
 
-    folder = cached_folder("hnsw", content_key([], shape, faiss.__version__, _digest(vectors)), save)
-    return faiss.read_index(str(folder / "hnsw.faiss"))
+    path = cached_folder("hnsw", content_key([], shape, faiss.__version__, _digest(vectors)), save) / GRAPH
+    try:
+        return faiss.read_index(str(path))
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: the graph cannot be read ({first_line(error)}); delete its folder, and it is built anew"
+        ) from None
 
 
 def _digest(vectors: Table) -> str:

@@ -77,8 +77,8 @@ class QueryJudge:
     """Judges the candidates of one query.
 
     A person's answer is believed before a teacher or the likeness of two texts, and so is a judgement of the
-    qrels before a teacher: such a candidate is `trusted` not to be relevant. `foreign`: the documents that
-    belong to another split.
+    qrels before a teacher: such a candidate is `trusted` not to be relevant. `relevant`: what any split
+    judges relevant to the query. `foreign`: the documents that belong to another split.
     """
 
     def __init__(
@@ -98,7 +98,8 @@ class QueryJudge:
         self._scorers = scorers
         self._foreign = foreign
         self._judged = collection.qrels["train"][query_id]
-        self.relevant = {doc_id for doc_id, grade in self._judged.items() if grade > 0}
+        by_split = [qrels.get(query_id, {}) for qrels in collection.qrels.values()]
+        self.relevant = {doc_id for judged in by_split for doc_id, grade in judged.items() if grade > 0}
         self._copies = NearCopies([self._passages[d] for d in self.relevant], settings.near_copy)
 
     def retrieved(self, runs: Mapping[str, Mapping[str, float]]) -> list[Candidate]:

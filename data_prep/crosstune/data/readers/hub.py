@@ -49,24 +49,18 @@ class DataSet:
 
 def open_saved(folder: Path, columns: Mapping[str, str]) -> DataSet:
     """A folder that `save_to_disk` of a `Dataset` or `DatasetDict` wrote; its rows are memory-mapped."""
-    from datasets import DatasetDict, load_from_disk
+    from datasets import DatasetDict
 
-    loaded = load_from_disk(folder)
+    loaded = _load(folder)
     parts = dict(loaded) if isinstance(loaded, DatasetDict) else {"train": loaded}
     return _open("datasets", str(folder), parts, columns)
 
 
 def open_groups(folder: Path) -> DataSet:
     """Training groups: `groups/`, and `dev/groups/` and `test/groups/` where they are."""
-    from datasets import load_from_disk
-
     check_folder(folder, GROUPS_FILE, GROUPS_VERSION)
     places = {"train": folder, "dev": folder / "dev", "test": folder / "test"}
-    parts = {
-        name: load_from_disk(place / "groups")
-        for name, place in places.items()
-        if (place / "groups").is_dir()
-    }
+    parts = {name: _load(place / "groups") for name, place in places.items() if (place / "groups").is_dir()}
     return _open("groups", str(folder), parts, {})
 
 
@@ -83,6 +77,19 @@ def open_hub(name: str, columns: Mapping[str, str]) -> DataSet:
             "check the name and the network, or give a local file or folder"
         ) from None
     return _open("datasets", f"datasets:{name}", parts, columns)
+
+
+def _load(folder: Path) -> Any:
+    """What `save_to_disk` wrote there. Raises `InputError` where a part is missing or cut."""
+    from datasets import load_from_disk
+
+    try:
+        return load_from_disk(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's and json's are ValueErrors
+        raise InputError(
+            f"{folder}: not a whole folder of save_to_disk ({type(error).__name__}: {first_line(error)}); a "
+            "download or copy may have broken off: fetch it again"
+        ) from None
 
 
 def _open(kind: str, name: str, parts: Mapping[str, Any], columns: Mapping[str, str]) -> DataSet:

@@ -101,6 +101,8 @@ def _array(path: Path) -> Rows:
                 if error.pos >= len(text.rstrip()) or "Unterminated" in error.msg:
                     break  # the object goes on on the next line
                 raise InputError(f"{path}:{line_number}: not valid JSON ({error.msg})") from None
+            except (RecursionError, ValueError) as error:  # nested without end, thousands of digits
+                raise InputError(f"{path}:{line_number}: not JSON that can be read ({error})") from None
             number += 1
             if not isinstance(row, dict):
                 raise InputError(
@@ -108,8 +110,19 @@ def _array(path: Path) -> Rows:
                 )
             yield f"{path}: row {number}", row
         text = text[place:]
+        if text.startswith("]"):
+            _refuse_more(text[1:], f"{path}:{line_number}")
     if not text.startswith("]"):
         raise InputError(f"{path}: the array is never closed; the file may be cut")
+
+
+def _refuse_more(text: str, at: str) -> None:
+    """Raises `InputError` unless there is nothing after the array's end."""
+    if text.strip():
+        raise InputError(
+            f"{at}: found {text.strip()[:40]!r} after the end of the array, where one array a file was "
+            "expected; join them to one, or write an object a line into a .jsonl file"
+        )
 
 
 def first_fields(path: Path) -> list[str]:

@@ -19,7 +19,7 @@ CHARACTERS = (400, 250, 160, 60, 30)
 
 WORDS = {
     "taken": "taken as a negative",
-    "judged_positive": "the train split judges it relevant",
+    "judged_positive": "the qrels judge it relevant",
     "outside_ranks": "left: outside the ranks that negatives come from",
     "other_split": "left: relevant in another split",
     "reviewed": "left: a person answered relevant or unsure",
