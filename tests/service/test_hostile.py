@@ -8,6 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -254,6 +255,21 @@ def test_a_body_that_nobody_reads_and_that_never_ends_is_cut_off(served: Served,
         connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{{".encode())
         assert _all(connection)
         assert connection.recv(1) == b"", "closed by the other side"
+
+
+def test_an_answer_that_nobody_reads_is_dropped() -> None:
+    """It would otherwise be held, with its connection, for as long as the client likes."""
+    body = json.dumps(GOOD | {"documents": ["x " * 2_500_000]}).encode()
+    with serving(tiny_export(), "--read-seconds", 1.5) as roomy, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        client.settimeout(30)
+        client.connect(roomy.address)
+        head = "POST /jina/v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        roomy.wait_for("request")
+        time.sleep(4)
+        with suppress(ConnectionResetError):
+            assert len(_all(client)) < 5_000_000
 
 
 def test_head_is_get_without_a_body(served: Served) -> None:
