@@ -51,7 +51,9 @@ def files_of(kind: Format) -> list[str]:
     return [graph, graph.removesuffix(".xml") + ".bin"] if graph.endswith(".xml") else [graph]
 
 
-KNOWN = {*OF_THE_MODEL, CALIBRATION_PAGE, *(name for kind in FILES for name in files_of(kind))}
+WEIGHTS = f"{FILES['onnx']}.data"
+"""Where a graph is too large for one file, its weights."""
+KNOWN = {*OF_THE_MODEL, CALIBRATION_PAGE, WEIGHTS, *(name for kind in FILES for name in files_of(kind))}
 RUNS = (
     *(".py", ".pyc", ".pyd", ".so", ".dll", ".dylib"),
     *(".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib"),
