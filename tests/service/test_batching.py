@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 
 from crosstune.serve import Reranker, Score
-from crosstune.serve.http.batcher import Batcher, Pace
+from crosstune.serve.http.batcher import Batcher, Pace, Ticket
 from crosstune.serve.http.metrics import Metrics
 from crosstune.serve.http.model import Engine, load
 from crosstune.serve.http.options import Options
@@ -166,6 +166,34 @@ def test_a_small_request_does_not_wait_for_the_large_one_before_it(engine: Engin
         return ended
 
     assert asyncio.run(run()) == [1, 2, 0]
+
+
+def test_a_priority_overtakes_for_a_bounded_time(engine: Engine) -> None:
+    """A request of the first priority overtakes what came at most `queue_seconds` before it."""
+    asked = {
+        "early": (0.0, 0),
+        "attack": (12.0, -(2**31)),
+        "late": (3.0, 0),
+        "urgent": (3.5, -1),
+        "low": (3, 1),
+    }
+
+    async def run() -> list[str]:
+        recording, recorder = _recording(engine)
+        batcher = Batcher(Options(batch_tokens=1, queue_seconds=10.0), Metrics())
+        jobs = [
+            batcher.score(Ticket(0.0, admitted), recording, [("q", name)], [1], priority)
+            for name, (admitted, priority) in asked.items()
+        ]
+        waiting = asyncio.gather(*jobs)
+        await asyncio.sleep(0)  # all are in the queue
+        worker = asyncio.create_task(batcher.run())
+        await waiting
+        worker.cancel()
+        batcher.close()
+        return [text for batch in recorder.batches for text in batch]
+
+    assert asyncio.run(run()) == ["urgent", "early", "attack", "late", "low"]
 
 
 def test_what_cannot_end_in_time_is_refused_at_once(engine: Engine) -> None:
