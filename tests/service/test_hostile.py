@@ -295,10 +295,28 @@ def test_garbage_is_no_request(served: Served) -> None:
 
 
 def test_no_origin_is_allowed(served: Served) -> None:
-    reply = served.post("/jina/v1/rerank", GOOD, Origin="https://elsewhere.example")
+    reply = served.get("/info", Origin="https://elsewhere.example")
+    assert reply.status == 200
     assert not [name for name in reply.headers if name.startswith("access-control")]
     preflight = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
     assert served.call("OPTIONS", "/jina/v1/rerank", headers=preflight).status == 405
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://elsewhere.example:8080", "null", "http://[", "http://127.0.0.1.x"]
+)
+def test_pages_of_other_sites_may_not_ask(served: Served, origin: str) -> None:
+    """Also where DNS leads their own name here, so that the browser takes this service for theirs."""
+    for path in PATHS:
+        headers = JSON | {"Origin": origin, "Host": "elsewhere.example:8080"}
+        reply = served.call("POST", path, json.dumps(GOOD).encode(), headers)
+        _refused(reply, 403)
+        assert "pages of other sites may not ask" in reply.body.decode()
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:8080", "http://127.0.0.1:1", "http://[::1]:8080"])
+def test_pages_of_this_machine_may_ask(served: Served, origin: str) -> None:
+    assert served.post("/jina/v1/rerank", GOOD, Origin=origin).status == 200
 
 
 def _all(connection: socket.socket) -> bytes:

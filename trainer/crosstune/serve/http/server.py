@@ -15,7 +15,7 @@ import uvicorn
 from crosstune.errors import InputError
 from crosstune.serve.http.app import create_app
 from crosstune.serve.http.keys import Keys
-from crosstune.serve.http.listener import listen
+from crosstune.serve.http.listener import is_loopback, listen
 from crosstune.serve.http.logs import log, plain_lines_logged, take_over_library_logs
 from crosstune.serve.http.model import Source, load, sources
 from crosstune.serve.http.options import Options
@@ -67,10 +67,11 @@ def _run(
     service = Service(engines, options, searched)
     listener = listen(options.host, options.port, f"--host {options.host} --port {options.port}")
     host = listener.getsockname()[0]
-    if keys is None and not host.startswith("127."):
+    local = is_loopback(host)
+    if keys is None and not local:
         log("no keys: whoever reaches this address may use it; give --keys FILE", host=host)
     config = uvicorn.Config(
-        create_app(service, models, keys),
+        create_app(service, models, keys, local=local),
         http=guarded_protocol(options.read_seconds),
         ws="none",
         lifespan="on",
