@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,9 @@ from crosstune.serve.http.metrics import Metrics
 from crosstune.serve.http.model import Engine, load
 from crosstune.serve.http.options import Options
 from crosstune.serve.http.refusal import Refusal
+from crosstune.serve.http.service import Lengths, _prepare
+from crosstune.serve.pairs import STYLES
+from sealed import manifest, rewrite
 from served import Reply, Served, serving, tiny_export
 
 WORDS = "file list open close sort read write path".split()  # noqa: SIM905
@@ -223,6 +228,19 @@ def test_a_request_that_breaks_the_engine_breaks_no_other(engine: Engine) -> Non
     assert [score.logit for score in first] == [3, 2]  # type: ignore[attr-defined]
     assert isinstance(second, Refusal) and second.kind == "backend"
     assert [score.logit for score in third] == [1]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("room", [1, 4, 5, 9])
+def test_a_document_is_cut_to_the_tokens_asked_for(tmp_path: Path, style: str, room: int) -> None:
+    """By the pieces of the input that the model was trained with."""
+    folder = Path(shutil.copytree(tiny_export(), tmp_path / "tiny"))
+    rewrite(folder, length_rule=manifest(folder)["length_rule"] | {"style": style})
+    engine = load("tiny", folder)
+    text = "Open, the FILE unopened: read every line, and close; sort the list"
+    ((_, cut),) = _prepare(engine, [("open", text)], Lengths(document_tokens=room)).pairs
+    whole, part = engine.encoder.words([text, cut])
+    assert len(whole.ids) > room and part.ids == whole.ids[:room]
 
 
 def test_a_speed_is_tokens_over_time_and_forgets() -> None:
