@@ -22,7 +22,7 @@ from crosstune.serve.http.options import Options
 from crosstune.serve.http.protocol import HEAD_BYTES, guarded_protocol
 from crosstune.serve.http.searched import OpenSearched
 from crosstune.serve.http.service import Service
-from crosstune.serve.http.wire import STYLES
+from crosstune.serve.http.wire import check_style
 
 
 def serve(
@@ -41,8 +41,7 @@ def serve(
             "--collection and --production: the collection is searched from the demo page, which "
             "--production leaves out; give one of the two"
         )
-    if options.style is not None and options.style not in STYLES:
-        raise InputError(f"--style {options.style}: no such wire format; one of {', '.join(STYLES)}")
+    check_style(options.style, "--style")
     models = sources(exports, backends)
     keys = Keys(options.keys) if options.keys else None
     take_over_library_logs()
