@@ -12,7 +12,10 @@ import pytest
 from conftest import Crosstune, tiny_run
 
 from crosstune.cli import main
-from crosstune.serve import Reranker
+from crosstune.export import Sample
+from crosstune.live_parity import _helper
+from crosstune.serve import Reranker, Score
+from crosstune.serve.calibration import Isotonic, sigmoid
 from served import Served, serving, tiny_export
 from unruly import Reply, results, unruly
 
@@ -140,3 +143,26 @@ def test_a_folder_without_an_export_is_refused(tmp_path: Path, crosstune: Crosst
     done = crosstune("parity", export, "--url", "http://127.0.0.1:9/", "--style", "cohere")
     assert done.code == 2
     assert "--url http://127.0.0.1:9/" in done.err and "--model NAME" in done.err
+
+
+def test_the_scale_is_told_by_all_queries() -> None:
+    """Not by the first alone, whose documents are irrelevant: their scores and probabilities are about 0."""
+    curve = Isotonic((-9.0, -7.0, -4.0, 4.0), (0.0005, 0.0005, 0.02, 0.9))
+
+    class Calibrated:
+        def score(self, pairs: list[tuple[str, str]]) -> list[Score]:
+            logits = [float(text) for _, text in pairs]
+            return [
+                Score(logit, sigmoid(logit), False, p)
+                for logit, p in zip(logits, curve.probabilities(logits), strict=True)
+            ]
+
+    passages = {"a": "-9.0", "b": "-8.0", "c": "-3.0", "d": "3.0"}
+    candidates = {"first": {"a": 1.0, "b": 0.5}, "second": {"c": 1.0, "d": 0.5}}
+    sample = Sample({q: q for q in candidates}, passages, candidates)
+    found = {
+        q: {doc: float(curve.probabilities([float(passages[doc])])[0] or 0) for doc in docs}
+        for q, docs in candidates.items()
+    }
+    scale, exact, _ = _helper(Calibrated(), sample, found)  # type: ignore[arg-type]
+    assert (scale, exact) == ("probability", found)

@@ -10,7 +10,7 @@ from conftest import Crosstune, write_collection
 
 from crosstune.errors import InputError
 from crosstune.files import read_json, write_json
-from crosstune.models import resolve_model
+from crosstune.models import has_ranking_head, resolve_model
 from crosstune.own_code import refuse_own_code, refuse_own_modules
 from crosstune.rerankers.libraries import open_library
 from crosstune.serve.pairs import LengthRule
@@ -50,8 +50,8 @@ def test_export_asks_nobody_and_runs_nothing(crosstune: Crosstune, tmp_path: Pat
     assert not (tmp_path / "ran.txt").exists() and not (tmp_path / "x").exists()
 
 
-@pytest.mark.parametrize("kind", ["evilnet", "", None])
-def test_a_type_that_transformers_lacks(kind: str | None, tmp_path: Path, yes: None) -> None:
+@pytest.mark.parametrize("kind", ["evilnet", "", None, ["bert"]])
+def test_a_type_that_transformers_lacks(kind: object, tmp_path: Path, yes: None) -> None:
     folder = _evil(tmp_path / "model", model_type=kind)
     for library in ("sentence-transformers", "rerankers"):
         with pytest.raises(InputError, match=r"config\.json: model_type is"):
@@ -67,6 +67,12 @@ def test_a_type_that_transformers_lacks(kind: str | None, tmp_path: Path, yes: N
     with pytest.raises(InputError, match="does not have; crosstune runs no code"):
         resolve_model(str(folder))
     assert not (tmp_path / "ran.txt").exists()
+
+
+@pytest.mark.parametrize("architectures", [[1], 1, "ForSequenceClassification", None])
+def test_architectures_that_are_no_names(architectures: object, tmp_path: Path) -> None:
+    write_json(tmp_path / "config.json", {"model_type": "bert", "architectures": architectures})
+    assert not has_ranking_head(tmp_path)
 
 
 def test_code_beside_a_known_type_stays_data(tmp_path: Path, yes: None) -> None:

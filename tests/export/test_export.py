@@ -61,6 +61,20 @@ def test_the_manifest_lists_every_file_and_the_parity(export: Path) -> None:
     assert listed["base_model"] == "tiny"
 
 
+def test_a_model_too_large_for_one_file_has_its_weights_beside_the_graph(
+    export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.onnx._internal.exporter._onnx_program._LARGE_MODEL_THRESHOLD", 1000)
+    folder = tmp_path / "out"
+    export_model(tiny_cross_encoder(tmp_path / "model"), RULE, PAIRS, ExportSettings(), {}, folder)
+    assert "onnx/model.onnx.data" in manifest(folder)["files"]
+    assert _logits(folder, SHORT) == pytest.approx(_logits(export, SHORT), abs=1e-5)
+    weights = folder / "onnx" / "model.onnx.data"
+    weights.write_bytes(bytes(weights.stat().st_size))
+    with pytest.raises(InputError, match=r"model\.onnx\.data: sha256 is"):
+        Reranker(folder)
+
+
 def test_transformers_gives_the_same_logits(export: Path) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(export).eval()
     tokenizer = AutoTokenizer.from_pretrained(export)

@@ -7,8 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from calibrated import calibrated
@@ -69,6 +72,60 @@ def test_langchain(order: list[int], fusing: Path) -> None:
     assert [document.metadata["place"] for document in fused] == [0, 1, 2, 3, 4]
     with pytest.raises(InputError, match=r"document 0: metadata\['dense'\] is None"):
         CrosstuneCompressor(export=str(fusing), first_stage_key="dense").compress_documents(documents, QUERY)
+
+
+def _fused_by_langchain(export: str, scores: list[Any]) -> list[str]:
+    from langchain_core.documents import Document
+
+    from crosstune.integrations.langchain import CrosstuneCompressor
+
+    documents = [Document(text, metadata={"bm25": s}) for text, s in zip(TEXTS, scores, strict=True)]
+    found = CrosstuneCompressor(export=export, first_stage_key="bm25").compress_documents(documents, QUERY)
+    return [document.page_content for document in found]
+
+
+def _fused_by_llama_index(export: str, scores: list[Any]) -> list[str]:
+    from llama_index.core.schema import NodeWithScore, TextNode
+
+    from crosstune.integrations.llama_index import CrosstuneRerank
+
+    nodes = [NodeWithScore(node=TextNode(text=t), score=s) for t, s in zip(TEXTS, scores, strict=True)]
+    found = CrosstuneRerank(export=export, fuse=True).postprocess_nodes(nodes, query_str=QUERY)
+    return [node.node.get_content() for node in found]
+
+
+def _fused_by_haystack(export: str, scores: list[Any]) -> list[str]:
+    from haystack import Document
+
+    from crosstune.integrations.haystack import CrosstuneRanker
+
+    documents = [Document(content=text, score=s) for text, s in zip(TEXTS, scores, strict=True)]
+    return [
+        document.content for document in CrosstuneRanker(export, fuse=True).run(QUERY, documents)["documents"]
+    ]
+
+
+def _fused_by_pyterrier(export: str, scores: list[Any]) -> list[str]:
+    import pandas as pd
+
+    from crosstune.integrations.pyterrier import CrosstuneTransformer
+
+    rows = {"docno": TEXTS, "text": TEXTS, "score": scores, "rank": range(len(TEXTS))}
+    frame = pd.DataFrame({"qid": "1", "query": QUERY, **rows})
+    found = CrosstuneTransformer(export, fuse=True).transform(frame)
+    return list(found.sort_values("rank")["text"])
+
+
+@pytest.mark.parametrize(
+    "ranked", [_fused_by_langchain, _fused_by_llama_index, _fused_by_haystack, _fused_by_pyterrier]
+)
+def test_scores_of_numpy_are_fused_and_an_export_without_a_fusion_is_said(
+    order: list[int], fusing: Path, ranked: Callable[[str, list[Any]], list[str]]
+) -> None:
+    scores = [np.float32(score) for score in FIRST]
+    assert ranked(str(fusing), scores) == TEXTS
+    with pytest.warns(UserWarning, match="keeps no fusion, since it did not help on dev"):
+        assert ranked(str(tiny_export()), scores) == [TEXTS[place] for place in order]
 
 
 def test_a_calibrated_export_gives_probabilities(order: list[int], tmp_path: Path) -> None:

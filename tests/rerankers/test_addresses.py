@@ -51,6 +51,7 @@ def test_logins_and_queries_are_not_shown() -> None:
 def test_how_long_to_wait() -> None:
     assert retry_after(None) is None
     assert retry_after("soon") is None
+    assert retry_after("\u00b2") is None, "a digit, and no number"
     assert retry_after(" 7 ") == 7
     now = datetime.now(timezone.utc)
     assert retry_after(format_datetime(now + timedelta(seconds=50), usegmt=True)) == pytest.approx(50, abs=5)

@@ -120,6 +120,16 @@ def test_a_refusal_is_not_asked_again(status: int, tmp_path: Path) -> None:
         assert REFUSED[status] in str(caught.value)
 
 
+@pytest.mark.parametrize("status", [200, 403])
+def test_no_part_of_the_key_is_shown(status: int, tmp_path: Path) -> None:
+    """It stands where the excerpt of an answer ends."""
+    for before in range(140, 160):
+        with unruly(lambda *_: Reply(status, "x" * before + KEY)) as service:  # noqa: B023
+            with pytest.raises((CheckFailed, InputError)) as caught:
+                ask(service, tmp_path)
+            assert "x" * 140 in str(caught.value) and KEY[:6] not in str(caught.value)
+
+
 def test_one_that_never_answers(tmp_path: Path) -> None:
     with unruly(lambda *_: Reply(wait=3)) as service:
         started = time.monotonic()

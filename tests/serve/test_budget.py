@@ -98,7 +98,7 @@ def test_makespan_by_hand(lengths: list[int], threads: int, expected: int) -> No
     assert makespan(lengths, threads, 512) == expected
 
 
-@pytest.mark.parametrize("budget", [600_000, np.float32(600_000), np.int64(600_000)])
+@pytest.mark.parametrize("budget", [600_000, np.float32(600_000), np.int64(600_000), 10**400])
 def test_a_budget_that_suffices_changes_nothing(reranker: Reranker, budget: Any) -> None:
     ranked = reranker.rank(QUERY, TEXTS)
     within = reranker.rank(QUERY, TEXTS, budget_ms=budget)
@@ -113,6 +113,7 @@ def test_a_budget_without_time_keeps_the_order_given(reranker: Reranker) -> None
     assert [hit.index for hit in ranking] == list(range(len(TEXTS)))
     assert ranking[0] == UnscoredDocument(0, TEXTS[0])
     assert len(reranker.rank(QUERY, TEXTS, top_k=3, budget_ms=1e-6)) == 3
+    assert len(reranker.rank(QUERY, TEXTS, top_k=10**30, budget_ms=1e-6)) == len(TEXTS)
     assert reranker.rank(QUERY, [], budget_ms=5) == []
 
 

@@ -176,6 +176,16 @@ def test_code_and_pickles_beside_the_files_are_refused(export: Path, name: str) 
     assert str(path) in str(error.value) and "is not in manifest.json" in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["onnx/notes.txt", "openvino/deep/weights"])
+def test_a_file_beside_a_graph_that_could_read_it_is_refused(export: Path, name: str) -> None:
+    (export / name).parent.mkdir(parents=True, exist_ok=True)
+    (export / name).write_bytes(bytes(100))
+    with pytest.raises(
+        InputError, match=r"is not in manifest\.json, and a graph can read what lies beside it"
+    ):
+        Reranker(export)
+
+
 @pytest.mark.parametrize("name", ["words", "config.json", "onnx/model.onnx", "onnx"])
 def test_a_link_out_of_the_folder_is_refused(export: Path, tmp_path: Path, name: str) -> None:
     """Listed or not, a file or a folder, also where the bytes are those that were written."""

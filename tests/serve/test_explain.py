@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 
 import pytest
 
@@ -64,6 +65,25 @@ def test_every_place_of_a_word_counts_alone_and_the_cap_is_said(reranker: Rerank
 def test_what_counts_as_a_word(reranker: Reranker, document: str, words: list[str]) -> None:
     found = reranker.explain("open", document)
     assert [change.word for change in sorted(found.words, key=lambda change: change.start)] == words
+
+
+def test_of_a_long_text_only_what_is_read_is_gone_through(reranker: Reranker) -> None:
+    """The rule's 48 tokens are read from 64 characters each at most."""
+    document = "open the file " * 100_000
+    read = document[: 48 * 64]
+    expected = reranker.explain("open", read, 10)
+    tracemalloc.start()
+    found = reranker.explain("open", document, 10)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [(word.start, word.word) for word in found.words] == [
+        (word.start, word.word) for word in expected.words
+    ]
+    assert [word.change for word in found.words] == pytest.approx(
+        [word.change for word in expected.words], abs=1e-5
+    )
+    assert found.untried == 300_000 - 10
+    assert peak < 5_000_000, "bytes; a match a word would be 40 MB"
 
 
 def test_a_ranking_explains_what_it_returns(reranker: Reranker) -> None:

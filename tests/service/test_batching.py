@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from crosstune.serve import Reranker, Score
-from crosstune.serve.http.batcher import Batcher, Pace
+from crosstune.serve.http.batcher import Batcher, Pace, Ticket
 from crosstune.serve.http.metrics import Metrics
 from crosstune.serve.http.model import Engine, load
 from crosstune.serve.http.options import Options
 from crosstune.serve.http.refusal import Refusal
+from crosstune.serve.http.service import Lengths, _prepare
+from crosstune.serve.pairs import STYLES
+from sealed import manifest, rewrite
 from served import Reply, Served, serving, tiny_export
 
 WORDS = "file list open close sort read write path".split()  # noqa: SIM905
@@ -168,6 +173,34 @@ def test_a_small_request_does_not_wait_for_the_large_one_before_it(engine: Engin
     assert asyncio.run(run()) == [1, 2, 0]
 
 
+def test_a_priority_overtakes_for_a_bounded_time(engine: Engine) -> None:
+    """A request of the first priority overtakes what came at most `queue_seconds` before it."""
+    asked = {
+        "early": (0.0, 0),
+        "attack": (12.0, -(2**31)),
+        "late": (3.0, 0),
+        "urgent": (3.5, -1),
+        "low": (3, 1),
+    }
+
+    async def run() -> list[str]:
+        recording, recorder = _recording(engine)
+        batcher = Batcher(Options(batch_tokens=1, queue_seconds=10.0), Metrics())
+        jobs = [
+            batcher.score(Ticket(0.0, admitted), recording, [("q", name)], [1], priority)
+            for name, (admitted, priority) in asked.items()
+        ]
+        waiting = asyncio.gather(*jobs)
+        await asyncio.sleep(0)  # all are in the queue
+        worker = asyncio.create_task(batcher.run())
+        await waiting
+        worker.cancel()
+        batcher.close()
+        return [text for batch in recorder.batches for text in batch]
+
+    assert asyncio.run(run()) == ["urgent", "early", "attack", "late", "low"]
+
+
 def test_what_cannot_end_in_time_is_refused_at_once(engine: Engine) -> None:
     """With nothing beside it: accepted, it would keep others out, fail, and be tried again."""
 
@@ -195,6 +228,19 @@ def test_a_request_that_breaks_the_engine_breaks_no_other(engine: Engine) -> Non
     assert [score.logit for score in first] == [3, 2]  # type: ignore[attr-defined]
     assert isinstance(second, Refusal) and second.kind == "backend"
     assert [score.logit for score in third] == [1]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("room", [1, 4, 5, 9])
+def test_a_document_is_cut_to_the_tokens_asked_for(tmp_path: Path, style: str, room: int) -> None:
+    """By the pieces of the input that the model was trained with."""
+    folder = Path(shutil.copytree(tiny_export(), tmp_path / "tiny"))
+    rewrite(folder, length_rule=manifest(folder)["length_rule"] | {"style": style})
+    engine = load("tiny", folder)
+    text = "Open, the FILE unopened: read every line, and close; sort the list"
+    ((_, cut),) = _prepare(engine, [("open", text)], Lengths(document_tokens=room)).pairs
+    whole, part = engine.encoder.words([text, cut])
+    assert len(whole.ids) > room and part.ids == whole.ids[:room]
 
 
 def test_a_speed_is_tokens_over_time_and_forgets() -> None:

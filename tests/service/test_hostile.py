@@ -8,6 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -256,6 +257,21 @@ def test_a_body_that_nobody_reads_and_that_never_ends_is_cut_off(served: Served,
         assert connection.recv(1) == b"", "closed by the other side"
 
 
+def test_an_answer_that_nobody_reads_is_dropped() -> None:
+    """It would otherwise be held, with its connection, for as long as the client likes."""
+    body = json.dumps(GOOD | {"documents": ["x " * 2_500_000]}).encode()
+    with serving(tiny_export(), "--read-seconds", 1.5) as roomy, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        client.settimeout(30)
+        client.connect(roomy.address)
+        head = "POST /jina/v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        roomy.wait_for("request")
+        time.sleep(4)
+        with suppress(ConnectionResetError):
+            assert len(_all(client)) < 5_000_000
+
+
 def test_head_is_get_without_a_body(served: Served) -> None:
     for path in ("/", "/health", "/ready", "/info", "/tei/health"):
         assert (served.call("HEAD", path).status, served.call("HEAD", path).body) == (200, b"")
@@ -279,10 +295,28 @@ def test_garbage_is_no_request(served: Served) -> None:
 
 
 def test_no_origin_is_allowed(served: Served) -> None:
-    reply = served.post("/jina/v1/rerank", GOOD, Origin="https://elsewhere.example")
+    reply = served.get("/info", Origin="https://elsewhere.example")
+    assert reply.status == 200
     assert not [name for name in reply.headers if name.startswith("access-control")]
     preflight = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
     assert served.call("OPTIONS", "/jina/v1/rerank", headers=preflight).status == 405
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://elsewhere.example:8080", "null", "http://[", "http://127.0.0.1.x"]
+)
+def test_pages_of_other_sites_may_not_ask(served: Served, origin: str) -> None:
+    """Also where DNS leads their own name here, so that the browser takes this service for theirs."""
+    for path in PATHS:
+        headers = JSON | {"Origin": origin, "Host": "elsewhere.example:8080"}
+        reply = served.call("POST", path, json.dumps(GOOD).encode(), headers)
+        _refused(reply, 403)
+        assert "pages of other sites may not ask" in reply.body.decode()
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:8080", "http://127.0.0.1:1", "http://[::1]:8080"])
+def test_pages_of_this_machine_may_ask(served: Served, origin: str) -> None:
+    assert served.post("/jina/v1/rerank", GOOD, Origin=origin).status == 200
 
 
 def _all(connection: socket.socket) -> bytes:

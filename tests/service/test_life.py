@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import signal
@@ -17,6 +18,9 @@ import pytest
 from crosstune.errors import InputError
 from crosstune.serve import Reranker
 from crosstune.serve.http.keys import Keys
+from crosstune.serve.http.options import Options
+from crosstune.serve.http.reload import Reloader
+from crosstune.serve.http.service import Service
 from sealed import rewrite
 from served import Served, serving, tiny_export
 
@@ -88,6 +92,34 @@ def test_a_key_of_a_bearer_alone(tmp_path: Path) -> None:
     assert keys.name_of(f"bearer {NEW}") == "two"
     for wrong in (None, "", OLD, f"Basic {OLD}", "Bearer", "Bearer \ud800", f"Bearer {OLD}\u00e9"):
         assert keys.name_of(wrong) is None
+
+
+def test_keys_that_cannot_be_read_for_a_moment_are_read_again(tmp_path: Path) -> None:
+    """A disk may answer with any error; here with that of a link to itself."""
+    path = tmp_path / "keys"
+    path.write_text(f"old {'o' * 20}\n")
+    keys = Keys(path)
+    service = Service({}, Options(reload_seconds=0.02))
+
+    def refused() -> float:
+        found = service.metrics.registry.get_sample_value("crosstune_reloads_total", {"result": "refused"})
+        return found or 0.0
+
+    async def run() -> None:
+        task = asyncio.create_task(Reloader(service, {}, keys).run())
+        path.unlink()
+        path.symlink_to(path)
+        while refused() < 2:
+            await asyncio.sleep(0.02)
+        path.unlink()
+        path.write_text(f"new {'n' * 20}\n")
+        while keys.name_of(f"Bearer {'n' * 20}") is None:
+            await asyncio.sleep(0.02)
+        task.cancel()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+    service.close()
+    assert keys.name_of(f"Bearer {'o' * 20}") is None
 
 
 def test_a_new_export_takes_over_without_a_failed_request(tmp_path: Path) -> None:

@@ -107,3 +107,23 @@ def test_settings_that_are_none_are_refused() -> None:
         app({"exports": ["x"], "queue": 1})
     with pytest.raises(InputError, match="exports is missing"):
         app({})
+    with pytest.raises(InputError, match="args: style soap: no such wire format; one of cohere, jina"):
+        app({"exports": ["x"], "style": "soap"})
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("host", "http_options"),
+        ("port", "http_options"),
+        ("max_connections", "max_ongoing_requests"),
+        ("drain_seconds", "graceful_shutdown_wait_loop_s"),
+        ("shutdown_seconds", "graceful_shutdown_timeout_s"),
+        ("backend", "backends, a list"),
+    ],
+)
+def test_settings_that_are_of_ray_serve_are_refused(name: str, instead: str) -> None:
+    from crosstune.serve.http.on_ray import app
+
+    with pytest.raises(InputError, match=rf"args: not taken on Ray Serve: {name} \(use {instead}"):
+        app({"exports": ["x"], name: 1})

@@ -155,22 +155,26 @@ def _texts(sample: Sample, doc_ids: Sequence[str]) -> Callable[[], Sequence[str]
 
 
 def _helper(helper: Reranker, sample: Sample, found: Run) -> tuple[Scale, Run, int]:
-    """The scale, told by the first query, the helper's numbers of it (equal probabilities tie on both sides),
-    and how many pairs it read in windows."""
+    """The scale, the helper's numbers of it (equal probabilities tie on both sides), and how many pairs it
+    read in windows. The scale is the nearest over all queries (of irrelevant documents alone, scores and
+    probabilities are all about 0), where it is that of half of the answers."""
     answers = {
         query_id: helper.score([(sample.queries[query_id], sample.passages[doc_id]) for doc_id in scores])
         for query_id, scores in sample.candidates.items()
     }
-
-    def numbers(kind: Scale, query_id: str) -> dict[str, float]:
-        values = (getattr(answer, kind) for answer in answers[query_id])
-        return dict(zip(sample.candidates[query_id], values, strict=True))
-
-    first = next(iter(answers))
     windowed = sum(score.window is not None for scores in answers.values() for score in scores)
     kinds: tuple[Scale, ...] = ("score", "probability", "logit")
+    runs: dict[Scale, Run] = {}
     for kind in kinds:
-        ours = numbers(kind, first)
-        if None not in ours.values() and all(abs(ours[d] - found[first][d]) <= SAME_SCALE for d in ours):
-            return kind, {query_id: numbers(kind, query_id) for query_id in answers}, windowed
-    return "other", {query_id: numbers("logit", query_id) for query_id in answers}, windowed
+        numbers = {query_id: [getattr(answer, kind) for answer in answers[query_id]] for query_id in answers}
+        if all(None not in values for values in numbers.values()):
+            runs[kind] = {q: dict(zip(sample.candidates[q], numbers[q], strict=True)) for q in numbers}
+    differences = {kind: _differences(found, run) for kind, run in runs.items()}
+    nearest = min(runs, key=lambda kind: statistics.fmean(differences[kind]))
+    if statistics.median(differences[nearest]) <= SAME_SCALE:
+        return nearest, runs[nearest], windowed
+    return "other", runs["logit"], windowed
+
+
+def _differences(found: Run, ours: Run) -> list[float]:
+    return [abs(found[q][doc] - ours[q][doc]) for q in ours for doc in ours[q]]

@@ -57,8 +57,9 @@ def resolve_model(spec: str) -> Path:
 
 def has_ranking_head(folder: Path) -> bool:
     """Whether a model's folder says that it was trained to rank or to classify."""
-    architectures = read_json(folder / "config.json").get("architectures") or []
-    return any(name.endswith("ForSequenceClassification") for name in architectures)
+    architectures = read_json(folder / "config.json").get("architectures")
+    names = architectures if isinstance(architectures, list) else []
+    return any(str(name).endswith("ForSequenceClassification") for name in names)
 
 
 def _package_folder(name: str) -> Path:

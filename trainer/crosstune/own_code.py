@@ -32,7 +32,7 @@ def refuse_own_code(folder: Path) -> None:
         return
     from transformers import CONFIG_MAPPING, TOKENIZER_MAPPING, __version__
 
-    if kind not in CONFIG_MAPPING:
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         if own or not (folder / MODULES).is_file():
             code = f" and auto_map names code of the model's own ({_first(own)})" if own else ""
             raise InputError(

@@ -60,7 +60,9 @@ def serve(
     timeout_seconds: Annotated[float, typer.Option(min=0.1, help="For an answer; beyond it 503.")] = 30.0,
     max_body_bytes: Annotated[int, typer.Option(min=1024, help="Of a request.")] = 8 << 20,
     max_documents: Annotated[int, typer.Option(min=1, help="Of a request.")] = 1000,
-    read_seconds: Annotated[float, typer.Option(min=0.1, help="For a client to send its request.")] = 10.0,
+    read_seconds: Annotated[
+        float, typer.Option(min=0.1, help="For a client to send its request, and to take an answer.")
+    ] = 10.0,
     drain_seconds: Annotated[
         float, typer.Option(min=0.0, help="After SIGTERM: how long /ready says 503 before the door closes.")
     ] = 0.0,

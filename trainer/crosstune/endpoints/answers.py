@@ -15,14 +15,16 @@ class BadAnswer(Exception):  # noqa: N818
         super().__init__(f"found {found}; expected {expected}")
 
 
-def read_json(body: bytes, media_type: str) -> Any:
-    """The JSON of a body. Raises `BadAnswer` for other text, and for NaN or Infinity, which are no JSON."""
+def read_json(body: bytes, media_type: str, key: str | None) -> Any:
+    """The JSON of a body. Raises `BadAnswer`, which does not quote the API `key`, for other text, and for NaN
+    or Infinity, which are no JSON."""
     try:
         return json.loads(body.decode("utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         kind = media_type or "no content type"
         raise BadAnswer(
-            f"{kind} that begins with {excerpt(body)!r}", "JSON: a proxy's or login page, or another path?"
+            f"{kind} that begins with {excerpt(body, key)!r}",
+            "JSON: a proxy's or login page, or another path?",
         ) from None
 
 
@@ -39,8 +41,11 @@ def shape(value: Any) -> str:
     return f"{type(value).__name__} {str(value)[:40]!r}"
 
 
-def excerpt(body: bytes) -> str:
-    """The beginning of a body, on one line and without control characters."""
+def excerpt(body: bytes, key: str | None = None) -> str:
+    """The beginning of a body, on one line, without control characters and with `***` for the API `key`, of
+    which a cut would else leave a part."""
+    if key:
+        body = body.replace(key.encode(), b"***")
     text = " ".join(body[: 4 * SHOWN].decode("utf-8", "replace").split())
     return "".join(character for character in text if character.isprintable())[:SHOWN]
 

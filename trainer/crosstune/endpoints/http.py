@@ -135,9 +135,7 @@ class Poster:
         status = response.status_code
         if status == 200:
             return
-        said = excerpt(response.content)
-        if self.key:
-            said = said.replace(self.key, "***")
+        said = excerpt(response.content, self.key)
         found = f"status {status}" + (f" ({said})" if said else "")
         if status in PASSING or status >= 500:
             wait = retry_after(response.headers.get("retry-after"))
@@ -181,7 +179,7 @@ def retry_after(text: str | None) -> float | None:
     """Seconds to wait, of a number or a date; `None` where there is neither."""
     if text is None:
         return None
-    if text.strip().isdigit():
+    if text.isascii() and text.strip().isdigit():
         return float(text)
     try:
         moment = email.utils.parsedate_to_datetime(text)

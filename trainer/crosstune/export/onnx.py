@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def write_onnx(model: PreTrainedModel, inputs: Sequence[str], path: Path) -> None:
     """Writes fp32 `model.onnx` in one file: int64 `inputs` `[batch, sequence]`, output `logits`
     `[batch, 1]`. Standard operators alone, so that every runtime reads it; the last layer is computed for
-    the first token where the family allows it.
+    the first token where the family allows it. Of a model that is too large for one file (from 1.5 GB on)
+    torch writes the weights beside it, to `model.onnx.data`.
     """
     import torch
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from crosstune.errors import InputError
-from crosstune.integrations.hits import Hit, first_stage, missing_package, shown_score
+from crosstune.integrations.hits import Hit, first_stage, missing_package, open_reranker, shown_score
 from crosstune.serve import Reranker
 
 try:
@@ -41,7 +41,7 @@ class CrosstuneRanker:
     def warm_up(self) -> None:
         """Reads the export folder. Raises `InputError` for one that cannot be used."""
         if self._reranker is None:
-            self._reranker = Reranker(self.export, self.backend)
+            self._reranker = open_reranker(self.export, self.backend, fuse=self.fuse)
 
     def to_dict(self) -> dict[str, Any]:
         settings: dict[str, Any] = default_to_dict(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 from crosstune.errors import InputError
+from crosstune.serve import Reranker
+from crosstune.serve.fusion import is_finite_number
 from crosstune.serve.ranked import RankedDocument, UnscoredDocument
 
 Hit = RankedDocument | UnscoredDocument
@@ -18,6 +21,18 @@ def missing_package(module: str, package: str) -> ImportError:
     )
 
 
+def open_reranker(export: str, backend: str, *, fuse: bool) -> Reranker:
+    """Warns where the first stage's scores are to be fused and the export keeps no fusion."""
+    reranker = Reranker(export, backend)
+    if fuse and reranker.fusion is None:
+        warnings.warn(
+            f"{export}: keeps no fusion, since it did not help on dev; "
+            "ranked without the first stage's scores",
+            stacklevel=3,
+        )
+    return reranker
+
+
 def shown_score(hit: Hit) -> float | None:
     """The score that goes with the order: the probability where the export has a calibration of it, else that
     of the fusion where there was one, else the sigmoid; `None` for a document that the budget did not
@@ -29,11 +44,10 @@ def shown_score(hit: Hit) -> float | None:
 
 def first_stage(scores: Sequence[object], what: str) -> list[float]:
     """Raises `InputError` unless every document carries the first stage's score."""
-    numbers = [score for score in scores if isinstance(score, int | float)]
-    if len(numbers) != len(scores):
-        place = next(n for n, score in enumerate(scores) if not isinstance(score, int | float))
-        raise InputError(
-            f"document {place}: {what} is {scores[place]!r}; fusing needs the first stage's score of every "
-            "document"
-        )
-    return numbers
+    for place, score in enumerate(scores):
+        if not is_finite_number(score):
+            raise InputError(
+                f"document {place}: {what} is {score!r}; fusing needs the first stage's score of every "
+                "document"
+            )
+    return [float(score) for score in scores]  # type: ignore[arg-type]

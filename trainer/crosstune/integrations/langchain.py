@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from crosstune.integrations.hits import Hit, first_stage, missing_package, shown_score
+from crosstune.integrations.hits import Hit, first_stage, missing_package, open_reranker, shown_score
 from crosstune.serve import Reranker
 
 try:
@@ -33,7 +33,7 @@ class CrosstuneCompressor(BaseDocumentCompressor):
 
     def model_post_init(self, context: Any) -> None:
         super().model_post_init(context)
-        self._reranker = Reranker(self.export, self.backend)
+        self._reranker = open_reranker(self.export, self.backend, fuse=self.first_stage_key is not None)
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None

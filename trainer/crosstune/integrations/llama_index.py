@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from crosstune.errors import InputError
-from crosstune.integrations.hits import Hit, first_stage, missing_package, shown_score
+from crosstune.integrations.hits import Hit, first_stage, missing_package, open_reranker, shown_score
 from crosstune.serve import Reranker
 
 try:
@@ -36,7 +36,7 @@ class CrosstuneRerank(BaseNodePostprocessor):
 
     def model_post_init(self, context: Any) -> None:
         super().model_post_init(context)
-        self._reranker = Reranker(self.export, self.backend)
+        self._reranker = open_reranker(self.export, self.backend, fuse=self.fuse)
 
     @classmethod
     def class_name(cls) -> str:

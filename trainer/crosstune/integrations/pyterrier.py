@@ -3,8 +3,7 @@ it needs no Java."""
 
 from __future__ import annotations
 
-from crosstune.integrations.hits import missing_package
-from crosstune.serve import Reranker
+from crosstune.integrations.hits import missing_package, open_reranker
 
 try:
     import pandas as pd
@@ -23,7 +22,7 @@ class CrosstuneTransformer(pt.Transformer):
     ) -> None:
         self.text_field = text_field
         self.fuse = fuse
-        self._reranker = Reranker(export, backend)
+        self._reranker = open_reranker(export, backend, fuse=fuse)
 
     def transform(self, inp: pd.DataFrame) -> pd.DataFrame:
         """Raises PyTerrier's own error for a frame without the columns, `InputError` for a text that is

@@ -112,7 +112,8 @@ class _Asker:
         at = f"{shown(self._settings.url)}: {prompt.name}"
         try:
             response = await self._poster.post(chat_body(self._settings, prompt.text))
-            answer = read_chat(read_json(response.body, response.media_type), response.failures)
+            payload = read_json(response.body, response.media_type, self._settings.key)
+            answer = read_chat(payload, response.failures)
         except (Refused, TooLarge) as error:
             status = error.status if isinstance(error, Refused) else 413
             if status not in OF_ONE_PROMPT or not self._answers:

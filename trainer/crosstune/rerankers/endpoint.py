@@ -55,7 +55,7 @@ class Endpoint:
             return kept
         try:
             response = await self._poster.post(request_body(settings.style, settings.model, query, texts))
-            payload = read_json(response.body, response.media_type)
+            payload = read_json(response.body, response.media_type, settings.key)
             scores = scores_of(settings.style, payload, len(texts))
         except Refused as error:
             raise InputError(f"{self._at(query_id)}: {error}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
@@ -35,7 +36,11 @@ def deadline_after(budget_ms: float | None) -> float | None:
     is_number = isinstance(budget_ms, Real) and not isinstance(budget_ms, bool)  # numpy's are such, too
     if not is_number or not budget_ms > 0:
         raise InputError(f"budget_ms is {budget_ms!r:.40}; a number of milliseconds above 0 was expected")
-    return time.perf_counter() + float(budget_ms) / 1000
+    try:
+        milliseconds = float(budget_ms)
+    except OverflowError:  # an int that fp64 cannot hold
+        milliseconds = math.inf
+    return time.perf_counter() + milliseconds / 1000
 
 
 def score_until(

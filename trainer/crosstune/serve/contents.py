@@ -51,12 +51,16 @@ def files_of(kind: Format) -> list[str]:
     return [graph, graph.removesuffix(".xml") + ".bin"] if graph.endswith(".xml") else [graph]
 
 
-KNOWN = {*OF_THE_MODEL, CALIBRATION_PAGE, *(name for kind in FILES for name in files_of(kind))}
+WEIGHTS = f"{FILES['onnx']}.data"
+"""Where a graph is too large for one file, its weights."""
+KNOWN = {*OF_THE_MODEL, CALIBRATION_PAGE, WEIGHTS, *(name for kind in FILES for name in files_of(kind))}
 RUNS = (
     *(".py", ".pyc", ".pyd", ".so", ".dll", ".dylib"),
     *(".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib"),
 )
 """Endings of code that Python loads, and of files that are or can hold a pickle."""
+GRAPHS = ("onnx/", "openvino/")
+"""Folders of graphs, which can name further files of theirs."""
 
 
 def is_known(name: str) -> bool:
@@ -84,19 +88,28 @@ def check_listed(folder: Path, name: str, entry: Mapping[str, Any]) -> None:
 
 def check_others(folder: Path, listed: Collection[str]) -> None:
     """What the manifest does not list may lie beside it (a card, notes, what git and the hub keep), but no
-    program, no pickle and no link that leaves the folder: raises `InputError`."""
+    program, no pickle, nothing beside a graph, which could take it for its weights, and no link that leaves
+    the folder: raises `InputError`."""
     for place, folders, names in os.walk(folder):
         for name in (*folders, *names):
             path = Path(place, name)
             if path.is_symlink():
                 _check_place(folder, path)
-            if name in names and path.suffix.lower() in RUNS:
-                relative = path.relative_to(folder).as_posix()
-                if relative not in listed:
-                    raise InputError(
-                        f"{path}: is not in {MANIFEST}, and files of this kind can run code; an export has "
-                        "none: look at where it comes from, and remove it"
-                    )
+            relative = path.relative_to(folder).as_posix()
+            if name in names and relative not in listed and (reason := _reason(relative)):
+                raise InputError(
+                    f"{path}: is not in {MANIFEST}, and {reason}; an export has none: look at where it comes "
+                    "from, and remove it"
+                )
+
+
+def _reason(name: str) -> str | None:
+    """Why a file that is not listed may not lie there, by its name relative to the folder."""
+    if name.lower().endswith(RUNS):
+        return "files of this kind can run code"
+    if name.startswith(GRAPHS):
+        return "a graph can read what lies beside it"
+    return None
 
 
 def _check_place(folder: Path, path: Path) -> None:

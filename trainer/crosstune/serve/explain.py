@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 # Chinese and Japanese write without spaces; BERT's tokenizers take each such character for a word.
 _ALONE = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -37,20 +37,23 @@ class Explanation:
 
 def explain(
     document: str,
+    read: int,
     max_words: int,
     logits: Callable[[Iterable[str]], Sequence[float]],
     span: tuple[int, int] | None = None,
 ) -> Explanation:
     """Scores the document once, and once without each of its first `max_words` words, or those of its
-    characters `span`."""
-    found = list(_WORD.finditer(document))
-    start, end = span or (0, len(document))
-    tried = [word for word in found if word.end() > start and word.start() < end][:max_words]
-    without = (f"{document[: word.start()]} {document[word.end() :]}" for word in tried)
-    whole, *rest = logits(chain([document], without))
+    characters `span`. No more than its first `read` characters are looked at."""
+    text = document[:read]
+    start, end = span or (0, len(text))
+    inside = (word for word in _WORD.finditer(text) if word.end() > start and word.start() < end)
+    tried = list(islice(inside, min(max_words, len(text))))
+    without = (f"{text[: word.start()]} {text[word.end() :]}" for word in tried)
+    whole, *rest = logits(chain([text], without))
     changes = [
         WordChange(word.group(), word.start(), word.end(), logit - whole)
         for word, logit in zip(tried, rest, strict=True)
     ]
     changes.sort(key=lambda change: -abs(change.change))
-    return Explanation(whole, tuple(changes), len(found) - len(tried))
+    words = sum(1 for _ in _WORD.finditer(document))
+    return Explanation(whole, tuple(changes), words - len(tried))

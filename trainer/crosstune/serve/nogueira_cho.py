@@ -103,6 +103,14 @@ class OriginalTokenizer:
         ids: list[int] = self._pieces.encode(words, is_pretokenized=True, add_special_tokens=False).ids
         return ids[:count]
 
+    def cut(self, text: str, encoding: Encoding, count: int) -> str:
+        """The words of the first `count` wordpieces; `encoding` is what `words` gave for the text. Its
+        offsets count within a word."""
+        last = encoding.word_ids[count - 1]
+        assert last is not None  # that is of special tokens
+        words = basic_words(text)
+        return " ".join([*words[:last], words[last][: encoding.offsets[count - 1][1]]])
+
     def join(
         self, query: Sequence[int], passage: Sequence[int], max_query_tokens: int, max_tokens: int
     ) -> tuple[list[int], list[int]]:

@@ -177,6 +177,12 @@ class PairEncoder:
         encodings: list[Encoding] = self._tokenizer.encode_batch(clean, add_special_tokens=False)
         return encodings
 
+    def cut(self, text: str, encoding: Encoding, count: int) -> str:
+        """The text up to its first `count` wordpieces; `encoding` is what `words` gave for it, of more."""
+        if self._original:
+            return self._original.cut(text, encoding, count)
+        return text[: encoding.offsets[count - 1][1]]
+
     def join(self, query: Encoding, passage: Encoding) -> EncodedPair:
         """Cuts and joins two results of `words`; the arguments stay as they are."""
         if self._original:

@@ -266,10 +266,10 @@ class Reranker(Pickled):
         scores = self._scorer.scores_until(deadline, given.query, given.texts)
         scored = self._scorer.hits(given, scores, above_threshold)
         rest: Iterable[UnscoredDocument] = ()
+        most = len(given.texts)
         if not above_threshold:
-            below = range(len(scores), len(given.texts))
-            rest = (UnscoredDocument(index, given.documents[index]) for index in below)
-        return Ranking(islice(chain(scored, rest), top_k), len(scores))
+            rest = (UnscoredDocument(index, given.documents[index]) for index in range(len(scores), most))
+        return Ranking(islice(chain(scored, rest), min(top_k or most, most)), len(scores))
 
     def _with_explanation(self, given: Candidates, hit: RankedDocument) -> RankedDocument:
         text = given.texts[hit.index]

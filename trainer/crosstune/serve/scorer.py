@@ -76,13 +76,10 @@ class Scorer:
     def explanation(self, query: str, text: str, max_words: int, span: tuple[int, int] | None) -> Explanation:
         """`span`: the characters whose words are tried, where the text is read in windows."""
 
-        longest = self.manifest.rule.characters
-
         def logits(texts: Iterable[str]) -> list[float]:
-            pairs = [(query, part[:longest]) for part in texts]  # held for all words at once
-            return [score.logit for score in self.scores(pairs)]
+            return [score.logit for score in self.scores([(query, part) for part in texts])]
 
-        return explain(text, max_words, logits, span)
+        return explain(text, self.manifest.rule.characters, max_words, logits, span)
 
     def threshold(self, kind: Kind) -> float:
         """Raises `InputError` when the export has none for these values."""

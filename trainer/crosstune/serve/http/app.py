@@ -40,6 +40,7 @@ DECLARED: tuple[Kind, ...] = (
     "too_large",
     "media_type",
     "key",
+    "origin",
     "model",
     "slow_body",
     "overloaded",
@@ -48,8 +49,10 @@ DECLARED: tuple[Kind, ...] = (
 )
 
 
-def create_app(service: Service, models: Mapping[str, Source], keys: Keys | None) -> ASGIApp:
-    """`models`: where each comes from, looked at for hot reload."""
+def create_app(
+    service: Service, models: Mapping[str, Source], keys: Keys | None, *, local: bool = False
+) -> ASGIApp:
+    """`models`: where each comes from, looked at for hot reload; `local`: it listens on loopback."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -84,7 +87,8 @@ def create_app(service: Service, models: Mapping[str, Source], keys: Keys | None
         _add_page(app)
     _add_errors(app)
     known = OPEN | {"/openapi.json", *app.openapi()["paths"]}
-    return Gate(app, service, keys, known, {path: style for path, (style, _) in paths.items()})
+    own_pages = local and keys is None
+    return Gate(app, service, keys, own_pages, known, {path: style for path, (style, _) in paths.items()})
 
 
 def _add_wire(app: FastAPI, service: Service, paths: Mapping[str, tuple[Style, str]]) -> None:

@@ -4,7 +4,8 @@ A request is due at its arrival plus `PATIENCE` times the time of its own work, 
 one of two documents overtakes the thousand of the one before it; and since nothing that arrives after that
 moment overtakes the large one, and no more than `queue_seconds` of work is in the house then, it ends within
 twice `queue_seconds` of its arrival, as long as the machine keeps its speed. (Fair shares alone give no such
-bound: under overload there is always another small request.)
+bound: under overload there is always another small request.) A priority makes a request due earlier or
+later by less than `queue_seconds`, so that nobody's keeps others out for ever.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class Batcher:
         self._options = options
         self._metrics = metrics
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
-        self._queue: list[tuple[int, float, int, Job]] = []
+        self._queue: list[tuple[float, int, Job]] = []
         self._tickets: set[Ticket] = set()
         self._numbers = itertools.count()
         self._paces: dict[str, Pace] = {}
@@ -172,15 +173,16 @@ class Batcher:
     async def score(
         self, ticket: Ticket, engine: Engine, pairs: Sequence[Pair], lengths: Sequence[int], priority: int = 0
     ) -> Scored:
-        """Scores in the order of `pairs`; lower `priority` goes first. Cancelling it frees its place. Raises
-        `Refusal`."""
+        """Scores in the order of `pairs`; a lower `priority` is due earlier, by less than `queue_seconds`.
+        Cancelling it frees its place. Raises `Refusal`."""
         order = sorted(range(len(pairs)), key=lambda index: -lengths[index])
         future: asyncio.Future[list[Score]] = asyncio.get_running_loop().create_future()
         job = Job(ticket, engine, pairs, lengths, order, future)
         ticket.seconds = sum(lengths) / self.rate(engine)
         self._check_alone(ticket.seconds, len(pairs))
-        job.due = ticket.admitted + min(PATIENCE * ticket.seconds, self._options.queue_seconds)
-        self._push(priority, job)
+        own = min(PATIENCE * ticket.seconds, self._options.queue_seconds)
+        job.due = ticket.admitted + own + self._options.queue_seconds * priority / (1 + abs(priority))
+        heapq.heappush(self._queue, (job.due, next(self._numbers), job))
         self._work.set()
         scores = await future
         began = job.began if job.began is not None else job.submitted
@@ -202,27 +204,24 @@ class Batcher:
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _push(self, priority: int, job: Job) -> None:
-        heapq.heappush(self._queue, (priority, job.due, next(self._numbers), job))
-
     def _next_batch(self) -> list[tuple[Job, list[int]]]:
         """Pairs of one engine, up to the budget; what waits for another engine keeps its turn."""
         room = self._options.batch_tokens
         batch: dict[Job, list[int]] = {}
-        aside: list[tuple[int, float, int, Job]] = []
+        aside: list[tuple[float, int, Job]] = []
         engine: Engine | None = None
         while self._queue and room > 0:
-            priority, due, number, job = heapq.heappop(self._queue)
+            due, number, job = heapq.heappop(self._queue)
             if not job.waiting:
                 continue
             if engine is not None and job.engine is not engine:
-                aside.append((priority, due, number, job))
+                aside.append((due, number, job))
                 continue
             engine = job.engine
             batch[job] = job.take(room)
             room -= sum(job.lengths[index] for index in batch[job])
             if job.waiting:
-                aside.append((priority, due, number, job))
+                aside.append((due, number, job))
         for entry in aside:
             heapq.heappush(self._queue, entry)
         return list(batch.items())

@@ -10,12 +10,14 @@ import asyncio
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crosstune.serve.http.exchange import CURRENT, Exchange, request_id
+from crosstune.serve.http.listener import is_loopback
 from crosstune.serve.http.logs import log, log_error
 from crosstune.serve.http.refusal import STATUS, Kind, Refusal
 
@@ -45,14 +47,16 @@ class Gate:
         app: ASGIApp,
         service: Service,
         keys: Keys | None,
+        own_pages: bool,
         known: frozenset[str],
         styles: Mapping[str, Style],
     ) -> None:
-        """`known`: the paths that logs and metrics may name; `styles`: the format of each that takes
-        texts."""
+        """`own_pages`: pages of other sites may not ask; `known`: the paths that logs and metrics may name;
+        `styles`: the format of each that takes texts."""
         self._app = app
         self._service = service
         self._keys = keys
+        self._own_pages = own_pages
         self._known = known
         self._styles = styles
         self._pending = 0
@@ -100,6 +104,10 @@ class Gate:
                 raise Refusal("key", "no valid API key; send the header Authorization: Bearer KEY")
         if scope["method"] != "POST" or scope["path"] not in self._styles:
             return
+        if self._own_pages and _is_foreign(headers.get("origin")):
+            raise Refusal(
+                "origin", "pages of other sites may not ask a service without keys; give --keys FILE"
+            )
         coding = headers.get("content-encoding", "identity").strip().lower()
         if coding not in ("", "identity"):
             raise Refusal("media_type", "compressed bodies are not taken; send the JSON as it is")
@@ -198,6 +206,15 @@ class Gate:
             **{name: round(value * 1000, 1) for name, value in times.items()},
             **exchange.details,
         )
+
+
+def _is_foreign(origin: str | None) -> bool:
+    """Whether a browser asks for a page that is not of this machine. By its name in DNS such a page can lead
+    to this address, and is then of the same origin for the browser; a program sends no such header."""
+    try:
+        return origin is not None and not is_loopback(urlsplit(origin).hostname or "")
+    except ValueError:
+        return True
 
 
 async def _until_gone(receive: Receive) -> None:

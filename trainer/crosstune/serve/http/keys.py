@@ -44,12 +44,17 @@ class Keys:
         self._keys = read_keys(path)
 
     def refresh(self) -> bool:
-        """True when other keys count from now on. Raises `InputError` for a damaged file, once a change."""
+        """True when other keys count from now on. Raises `InputError` for a damaged file, once a change, and
+        `OSError` for one that cannot be read, each time."""
         signature = _signature(self._path)
         if signature == self._seen:
             return False
+        try:
+            self._keys = read_keys(self._path)
+        except InputError:
+            self._seen = signature
+            raise
         self._seen = signature
-        self._keys = read_keys(self._path)
         return True
 
     def name_of(self, authorization: str | None) -> str | None:

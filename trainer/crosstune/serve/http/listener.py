@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 
 from crosstune.errors import InputError
@@ -19,3 +20,11 @@ def listen(host: str, port: int, named: str) -> socket.socket:
     except (OSError, OverflowError) as error:
         raise InputError(f"{named}: cannot be used ({error})") from None
     return listener
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name is this machine's for itself alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -22,16 +22,29 @@ from crosstune.serve.http.logs import log
 from crosstune.serve.http.model import load, sources
 from crosstune.serve.http.options import Options
 from crosstune.serve.http.service import Service
+from crosstune.serve.http.wire import check_style
 
 OWN = {"exports", "backends"}
+ELSEWHERE = {
+    "host": "http_options: {host: ...}",
+    "port": "http_options: {port: ...}",
+    "max_connections": "max_ongoing_requests of the deployment",
+    "drain_seconds": "graceful_shutdown_wait_loop_s of the deployment",
+    "shutdown_seconds": "graceful_shutdown_timeout_s of the deployment",
+    "backend": "backends, a list",
+}
+"""Options of the service that are Ray Serve's here, or have another name."""
 
 
 def app(settings: Mapping[str, Any]) -> serve.Application:
-    """`settings`: `exports` (as the words of `crosstune serve`), `backends`, and any field of `Options`.
+    """`settings`: `exports` (as the words of `crosstune serve`), `backends`, and any field of `Options` but
+    for those of `ELSEWHERE`.
 
     Raises `InputError` for others. The folders are read on the machine of each replica.
     """
-    known = OWN | {field.name for field in dataclasses.fields(Options)}
+    known = (OWN | {field.name for field in dataclasses.fields(Options)}) - set(ELSEWHERE)
+    if misplaced := [f"{name} (use {ELSEWHERE[name]})" for name in settings if name in ELSEWHERE]:
+        raise InputError(f"args: not taken on Ray Serve: {', '.join(misplaced)}")
     if unknown := sorted(set(settings) - known):
         raise InputError(f"args: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
     exports, backends = list(settings.get("exports") or []), list(settings.get("backends") or [])
@@ -43,6 +56,7 @@ def app(settings: Mapping[str, Any]) -> serve.Application:
     if chosen.get("keys") is not None:
         chosen["keys"] = Path(chosen["keys"])
     options = Options(**chosen)
+    check_style(options.style, "args: style")
 
     def build() -> ASGIApp:
         models = sources(exports, backends)

@@ -39,7 +39,7 @@ class Options:
     max_documents: int = 1000
     max_connections: int = 1000
     read_seconds: float = 10.0
-    """For the head of a request, for its body, and for each write to a client that does not read."""
+    """For the head of a request, for its body, and for a client to take what was written to it."""
 
     reload_seconds: float = 2.0
     """How often export folders and the key file are looked at for a change."""

@@ -27,12 +27,15 @@ class Reloader:
         self._refused: dict[str, tuple[Signature, float]] = {}
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Until it is cancelled, whatever happens to a folder or the file."""
         while True:
             await asyncio.sleep(self._service.options.reload_seconds)
-            for name, source in self._models.items():
-                await self._look(name, source)
-            self._refresh_keys()
+            try:
+                self._refresh_keys()
+                for name, source in self._models.items():
+                    await self._look(name, source)
+            except Exception as error:
+                log_error("looking for a change failed, it is tried again", error)
 
     async def _look(self, name: str, source: Source) -> None:
         seen = signature(source.folder)
@@ -69,6 +72,6 @@ class Reloader:
             if self._keys.refresh():
                 self._service.metrics.reload("done")
                 log("keys replaced")
-        except InputError as error:
+        except (InputError, OSError) as error:
             self._service.metrics.reload("refused")
             log_error("keys not replaced, those before go on", error)

@@ -15,14 +15,14 @@ import uvicorn
 from crosstune.errors import InputError
 from crosstune.serve.http.app import create_app
 from crosstune.serve.http.keys import Keys
-from crosstune.serve.http.listener import listen
+from crosstune.serve.http.listener import is_loopback, listen
 from crosstune.serve.http.logs import log, plain_lines_logged, take_over_library_logs
 from crosstune.serve.http.model import Source, load, sources
 from crosstune.serve.http.options import Options
 from crosstune.serve.http.protocol import HEAD_BYTES, guarded_protocol
 from crosstune.serve.http.searched import OpenSearched
 from crosstune.serve.http.service import Service
-from crosstune.serve.http.wire import STYLES
+from crosstune.serve.http.wire import check_style
 
 
 def serve(
@@ -41,8 +41,7 @@ def serve(
             "--collection and --production: the collection is searched from the demo page, which "
             "--production leaves out; give one of the two"
         )
-    if options.style is not None and options.style not in STYLES:
-        raise InputError(f"--style {options.style}: no such wire format; one of {', '.join(STYLES)}")
+    check_style(options.style, "--style")
     models = sources(exports, backends)
     keys = Keys(options.keys) if options.keys else None
     take_over_library_logs()
@@ -67,10 +66,11 @@ def _run(
     service = Service(engines, options, searched)
     listener = listen(options.host, options.port, f"--host {options.host} --port {options.port}")
     host = listener.getsockname()[0]
-    if keys is None and not host.startswith("127."):
+    local = is_loopback(host)
+    if keys is None and not local:
         log("no keys: whoever reaches this address may use it; give --keys FILE", host=host)
     config = uvicorn.Config(
-        create_app(service, models, keys),
+        create_app(service, models, keys, local=local),
         http=guarded_protocol(options.read_seconds),
         ws="none",
         lifespan="on",

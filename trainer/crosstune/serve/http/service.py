@@ -250,5 +250,6 @@ def _shorten(engine: Engine, pairs: Sequence[Pair], lengths: Lengths) -> Sequenc
             room = min(room, lengths.pair_tokens - engine.special - size)
         if room < 1:
             raise Refusal("invalid", "the query leaves no room for a document in the tokens asked for")
-        result.append((query, text[: encoding.offsets[room - 1][1]] if len(encoding.ids) > room else text))
+        cut = len(encoding.ids) > room
+        result.append((query, engine.encoder.cut(text[:longest], encoding, room) if cut else text))
     return result

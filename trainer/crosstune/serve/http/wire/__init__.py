@@ -7,6 +7,7 @@ speaks the format of `BARE`, or that of `--style` where that format has the path
 
 from __future__ import annotations
 
+from crosstune.errors import InputError
 from crosstune.serve.http.wire import cohere, infinity, jina, tei, vllm, voyage
 from crosstune.serve.http.wire.style import Style
 
@@ -22,6 +23,12 @@ BARE: dict[str, str] = {
     "/v1/score": "vllm",
 }
 """Path without a prefix -> style."""
+
+
+def check_style(style: str | None, named: str) -> None:
+    """Raises `InputError`, which begins with `named`, for a style that is none."""
+    if style is not None and style not in STYLES:
+        raise InputError(f"{named} {style}: no such wire format; one of {', '.join(STYLES)}")
 
 
 def paths(style: str | None) -> dict[str, tuple[Style, str]]:
