@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import re
 import socket
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
 
+import httpx
 import pytest
 
 from crosstune.serve.given import MOST_CHARACTERS
+from crosstune.serve.http.app import create_app
+from crosstune.serve.http.model import load
+from crosstune.serve.http.options import Options
+from crosstune.serve.http.service import Service
 from served import Reply, Served, serving, tiny_export
 
 PATHS = (
@@ -141,6 +148,31 @@ def test_odd_texts_are_texts(served: Served) -> None:
     answer = served.post("/tei/rerank", {"query": "\x00", "texts": odd, "return_text": True})
     assert answer.status == 200
     assert sorted(row["text"] for row in answer.json) == sorted(odd)
+
+
+def test_fields_that_are_not_known_take_no_memory_while_a_request_waits() -> None:
+    """Parsed, these would be 30 MB each."""
+    names = {f"unknown-{number}": 0 for number in range(20_000)}
+    body = json.dumps(GOOD | names | {"queries": "a", "objects": [{}] * 200_000}).encode()
+
+    async def waiting(service: Service) -> int:
+        """Bytes that are held for a request of each format; nobody works on the queue."""
+        transport = httpx.ASGITransport(create_app(service, {}, None))
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            tracemalloc.start()
+            asked = [asyncio.create_task(client.post(path, content=body, headers=JSON)) for path in PATHS]
+            while len(service.batcher._queue) < len(PATHS):
+                await asyncio.sleep(0.01)
+            held = tracemalloc.get_traced_memory()[0]
+            tracemalloc.stop()
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        return held
+
+    service = Service({"tiny": load("tiny", tiny_export())}, Options(timeout_seconds=600))
+    assert asyncio.run(waiting(service)) < 20_000_000
+    service.close()
 
 
 def test_many_documents(served: Served) -> None:

@@ -57,6 +57,10 @@ def test_cohere(served: Served, ranked: list[RankedDocument]) -> None:
     assert answer["meta"]["api_version"]["version"] == "2"
     assert answer["meta"]["billed_units"] == {"search_units": 1}
     assert answer["meta"]["warnings"] is None
+    passed_over = served.post("/cohere/v2/rerank", _request("cohere", a=1, b={})).json["meta"]["warnings"]
+    assert passed_over == ["2 unknown fields were passed over"]
+    spans = served.post("/cohere/v2/rerank", _request("cohere", relevant_spans=True))
+    assert (spans.status, spans.json["message"][:15]) == (400, "relevant_spans:")
 
 
 def test_cohere_cuts_documents_to_what_was_asked_for(served: Served) -> None:

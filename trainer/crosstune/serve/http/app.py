@@ -21,6 +21,7 @@ from crosstune.serve.http.keys import Keys
 from crosstune.serve.http.model import Source
 from crosstune.serve.http.refusal import Kind, Refusal
 from crosstune.serve.http.reload import Reloader
+from crosstune.serve.http.route import LeanRoute
 from crosstune.serve.http.search import demo_style
 from crosstune.serve.http.service import Service
 from crosstune.serve.http.status import status_routes
@@ -94,10 +95,11 @@ def create_app(
 def _add_wire(app: FastAPI, service: Service, paths: Mapping[str, tuple[Style, str]]) -> None:
     handlers = {style.name: style.handlers(service) for style, _ in paths.values()}
     for path, (style, own) in paths.items():
-        app.add_api_route(
+        app.router.add_api_route(
             path,
             handlers[style.name][own],
             methods=["POST"],
+            route_class_override=LeanRoute,
             tags=[style.name],
             operation_id=path.strip("/").replace("/", "_"),
             summary=f"{own} as {style.name} has it",

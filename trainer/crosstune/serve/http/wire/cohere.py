@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import ceil
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 
 from crosstune.serve.http.exchange import CURRENT
 from crosstune.serve.http.refusal import Kind, Refusal
@@ -24,14 +24,24 @@ DOCUMENT_TOKENS = 4096
 class Request(Body):
     """A `null` is as good as a field left out: LangChain sends one."""
 
-    model_config = ConfigDict(extra="allow")
-
     model: str
     query: Words
     documents: Texts
     top_n: Annotated[Count, Field(ge=1)] | None = None
     max_tokens_per_doc: Annotated[Count, Field(ge=1)] | None = DOCUMENT_TOKENS
     priority: Annotated[int, Field(ge=0, le=999, description="lower goes first")] | None = 0
+    _unknown: int = PrivateAttr(0)
+    _spans: bool = PrivateAttr(False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _counted(cls, value: Any, validate: ModelWrapValidatorHandler[Request]) -> Request:
+        """How many fields are not known is all that is kept of them."""
+        request = validate(value)
+        if isinstance(value, dict):
+            request._unknown = len(value.keys() - cls.model_fields.keys())
+            request._spans = "relevant_spans" in value
+        return request
 
 
 class Result(Reply):
@@ -72,7 +82,7 @@ class Error(Reply):
 
 def handlers(service: Service) -> Mapping[str, Handler]:
     async def rerank(body: Request) -> Response:
-        if "relevant_spans" in (body.model_extra or {}):
+        if body._spans:
             raise Refusal("invalid", "relevant_spans: this model gives no spans; leave the field out")
         answer = await service.rank(
             body.query,
@@ -86,7 +96,7 @@ def handlers(service: Service) -> Mapping[str, Handler]:
             api_version=Version(version="2"),
             billed_units=BilledUnits(search_units=ceil(len(body.documents) / DOCUMENTS_A_SEARCH)),
             tokens=Tokens(input_tokens=answer.tokens),
-            warnings=_warnings(body.model_extra or {}, answer.cut),
+            warnings=_warnings(body._unknown, answer.cut),
         )
         results = [Result(index=hit.index, relevance_score=hit.score) for hit in answer.hits]
         return Response(id=CURRENT.get().request_id, results=results, meta=meta)
@@ -94,8 +104,8 @@ def handlers(service: Service) -> Mapping[str, Handler]:
     return {"/v2/rerank": rerank}
 
 
-def _warnings(unknown: dict[str, Any], cut: int) -> list[str] | None:
-    warnings = [f"{len(unknown)} unknown fields were passed over"] if unknown else []
+def _warnings(unknown: int, cut: int) -> list[str] | None:
+    warnings = [f"{unknown} unknown fields were passed over"] if unknown else []
     if cut:
         warnings.append(f"{cut} documents were shortened to the model's or the request's length")
     return warnings or None
