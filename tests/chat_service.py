@@ -3,6 +3,7 @@ shared words, and logs every request to a file."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -81,14 +82,13 @@ def said(prompt: str) -> str:
 def main() -> None:
     log, behaviour = Path(sys.argv[1]), json.loads(sys.argv[2])
     app = FastAPI()
-    number = 0
+    numbers = itertools.count(1)
 
     @app.post("/v1/chat/completions")
     def answer(request: Request, body: dict[str, Any]) -> JSONResponse:
-        nonlocal number
         if request.headers.get("authorization") != f"Bearer {os.environ['CHAT_KEY']}":
             return JSONResponse({"error": {"message": "no such key"}}, 401)
-        number += 1
+        number = next(numbers)  # two at once have two numbers
         with log.open("a") as handle:
             handle.write(json.dumps(body) + "\n")
         if number >= behaviour.get("slow_from", 1e9):
