@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from crosstune.errors import CheckFailed, InputError
 from crosstune.files import read_json, write_text
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from crosstune.curve.fit import LearningCurve
 
 AnyPipeline = Pipeline | ReproductionPipeline
+Outcome = TypeVar("Outcome")
 
 
 def run(
@@ -87,20 +89,22 @@ def _run_all(
                 _work_or_show(pipeline, stage, as_json=as_json)
             if stage.name == "collection" and isinstance(pipeline, Pipeline):
                 refuse_at_once(pipeline.recipe, folder)
-        curve = _curve_or_show(pipeline, as_json=as_json)
+        curve = _or_show(pipeline, None, lambda: _curve(pipeline), as_json=as_json)
     ranked = None
     if query is not None and isinstance(pipeline, Pipeline):
-        ranked = rank_query(pipeline, query)
+        ranked = _or_show(pipeline, curve, partial(rank_query, pipeline, query), as_json=as_json)
     _show_result(pipeline, curve, exported=True, as_json=as_json, ranked=ranked)
     say(f"all done in {duration(time.monotonic() - started)}")
 
 
-def _curve_or_show(pipeline: AnyPipeline, *, as_json: bool) -> LearningCurve | None:
-    """The learning curve; where it fails, the run's own result, which is there all the same, is shown."""
+def _or_show(
+    pipeline: AnyPipeline, curve: LearningCurve | None, work: Callable[[], Outcome], *, as_json: bool
+) -> Outcome:
+    """What `work` adds to a run that is done; where it fails, the result so far is shown all the same."""
     try:
-        return _curve(pipeline)
+        return work()
     except (CheckFailed, InputError):
-        _show_result(pipeline, None, exported=True, as_json=as_json)
+        _show_result(pipeline, curve, exported=True, as_json=as_json)
         raise
 
 
@@ -276,7 +280,7 @@ def _show_result(
     if as_json:
         told: dict[str, object] = {"curve": asdict(curve)} if curve is not None else {}
         if ranked is not None:
-            told["ranked"] = ranked.as_json()
+            told["ranked"] = asdict(ranked)
         print(json.dumps(read_json(folder.metrics) | {"run_dir": str(folder.root)} | told))
         return
     print(pipeline.table(read_json(folder.metrics)))

@@ -53,7 +53,9 @@ def staged_folder(path: Path) -> Iterator[Path]:
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.tmp")
-    with full_disk_named(path), _alone(path, target.with_name(f".{target.name}.lock")):
+    said = "another crosstune (pid {pid}) is writing it; wait for it, or give another folder"
+    lock = target.with_name(f".{target.name}.lock")
+    with full_disk_named(path), held(lock, f"{path}: {said}", goes=True):
         shutil.rmtree(temporary, ignore_errors=True)  # of a call that was killed
         temporary.mkdir()
         try:
@@ -64,28 +66,26 @@ def staged_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _alone(path: Path, lock: Path) -> Iterator[None]:
-    """Keeps other commands from writing `path` meanwhile, by the file `lock`, which goes at the end. Raises
-    `InputError` with the pid of the one that has it."""
+def held(lock: Path, said: str, *, goes: bool = False) -> Iterator[None]:
+    """Holds the file `lock`, in which this process's pid stands meanwhile, and which then `goes`. Raises
+    `InputError`, which is `said` with the pid of the one that has it in the place of `{pid}`."""
     with lock.open("a+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = lock.exists() and os.path.samestat(os.fstat(handle.fileno()), lock.stat())
+            own = lock.exists() and os.path.samestat(os.fstat(handle.fileno()), lock.stat())
         except BlockingIOError:
-            held = False
+            own = False
         handle.seek(0)
-        if not held:  # or it was removed by the one that had it, between the two lines above
-            raise InputError(
-                f"{path}: another crosstune (pid {handle.read().strip() or 'unknown'}) is writing it; wait "
-                "for it, or give another folder"
-            )
+        if not own:  # or it was removed by the one that had it, between the two lines above
+            raise InputError(said.replace("{pid}", handle.read().strip() or "unknown"))
         try:
             handle.truncate(0)
             handle.write(f"{os.getpid()}\n")
             handle.flush()
             yield
         finally:
-            lock.unlink(missing_ok=True)
+            if goes:
+                lock.unlink(missing_ok=True)
 
 
 def replace_folder(new: Path, path: Path) -> None:

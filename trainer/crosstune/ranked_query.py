@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from crosstune.stages import Pipeline
 
@@ -28,9 +27,6 @@ class RankedQuery:
     candidates: int
     milliseconds: float
     rows: list[Row]
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def rank_query(pipeline: Pipeline, query: str) -> RankedQuery:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import sys
 import time
@@ -14,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from crosstune.errors import InputError
-from crosstune.files import read_json, replace_folder, write_json
+from crosstune.files import held, read_json, replace_folder, write_json
 from crosstune.heap import give_back
 from crosstune.processes import shared
 from crosstune.progress import duration, say
@@ -202,18 +200,8 @@ class Stage:
 def locked(folder: RunFolder) -> Iterator[None]:
     """Holds the run folder for this process. Raises `InputError` with the pid of the one that has it."""
     folder.root.mkdir(parents=True, exist_ok=True)
-    with folder.lock.open("a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            raise InputError(
-                f"{folder.root}: in use by another crosstune (pid {handle.read().strip() or 'unknown'}); "
-                "wait for it, or give another folder with run_dir=PATH"
-            ) from None
-        handle.truncate(0)
-        handle.write(f"{os.getpid()}\n")
-        handle.flush()
+    said = "in use by another crosstune (pid {pid}); wait for it, or give another folder with run_dir=PATH"
+    with held(folder.lock, f"{folder.root}: {said}"):
         yield
 
 

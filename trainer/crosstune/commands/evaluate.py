@@ -146,8 +146,7 @@ def _said(given: dict[str, Any]) -> list[str]:
 def _check_alone(others: dict[str, Any]) -> None:
     from crosstune.errors import InputError
 
-    names = [name for name, value in others.items() if value]
-    if names:
+    if names := _said(others):
         raise InputError(
             f"{', '.join(names)}: belongs to a benchmark; name whom to ask with --endpoint or --reranker"
         )
