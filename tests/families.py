@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models import LETTERS, WORDS
+from models import LETTERS, WORDS, wordpieces
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -101,23 +101,21 @@ def _tokenizer(family: str, names: dict[str, str]) -> Tokenizer:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
     special = list(names.values())
-    texts = [" ".join(WORDS), " ".join(LETTERS), "".join(WORDS)]
-    trainer: Any
     if family in WORDPIECE:
-        tokenizer = Tokenizer(models.WordPiece(unk_token=names["unk"]))
+        tokenizer = Tokenizer(models.WordPiece(wordpieces(*special), unk_token=names["unk"]))
         tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=special)
     elif family in ("roberta", "modernbert"):
         tokenizer = Tokenizer(models.BPE(unk_token=names["unk"]))
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet)
+        tokenizer.train_from_iterator([" ".join(WORDS), " ".join(LETTERS), "".join(WORDS)], trainer)
     else:
-        tokenizer = Tokenizer(models.Unigram())
+        scored = [*((token, 0.0) for token in special), *((f"▁{word}", -3.0) for word in WORDS)]
+        scored += [(piece, -6.0) for piece in ("▁", *LETTERS)]
+        tokenizer = Tokenizer(models.Unigram(scored, unk_id=special.index(names["unk"]), byte_fallback=False))
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-        trainer = trainers.UnigramTrainer(vocab_size=150, special_tokens=special, unk_token=names["unk"])
-    tokenizer.train_from_iterator(texts, trainer)
     cls, sep = names["cls"], names["sep"]
     pair = f"{cls} $A {sep} {sep} $B {sep}" if "roberta" in family else f"{cls} $A {sep} $B:1 {sep}:1"
     tokenizer.post_processor = processors.TemplateProcessing(

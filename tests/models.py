@@ -58,14 +58,19 @@ def tiny_seq2seq(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def wordpieces(*special: str) -> dict[str, int]:
+    """A WordPiece vocabulary with the `special` pieces first. It is written and not trained: a trainer orders
+    pieces of equal count by a hash of the process, so that every run of a test would have another base."""
+    pieces = [*special, *".,:;()_-=", *LETTERS, *(f"##{letter}" for letter in LETTERS), *WORDS]
+    return {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+
+
 def _tokenizer() -> tuple[Any, int]:
     """A real WordPiece tokenizer, and how many pieces it has."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    pieces = [*special, *".,:;()_-=", *LETTERS, *(f"##{letter}" for letter in LETTERS), *WORDS]
-    vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+    vocabulary = wordpieces("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

@@ -22,7 +22,7 @@ RULE = LengthRule(max_tokens=48, max_query_tokens=12)
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_is_trained_exported_and_read_elsewhere(family: str, tmp_path: Path) -> None:
-    groups = marked_groups(64)
+    groups = marked_groups(192)
     base = tiny_base(tmp_path / "base", family)
     out = run(tmp_path, groups, base=base, learning_rate=3e-3, teacher="adapted")
     dev = json.loads((out / "train.json").read_text())["dev"]
