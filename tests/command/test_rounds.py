@@ -85,6 +85,9 @@ def test_both_rounds_at_once_and_what_a_change_runs_again(
     one = crosstune("run", short, *SECOND[1:])
     assert _lines(one.err, "done") == ["mine", "train", "evaluate", "export"]
     assert json.loads((tmp_path / "runs/tiny/mine/mining.json").read_text())["round"] == 1
+    assert crosstune("run", short, *SECOND[1:], "--force", "mine").code == 0
+    forced = crosstune("mine", short, *SECOND)
+    assert _lines(forced.err, "what .* did is taken over") == ["mine_1", "train_1"], "not the ones of before"
 
 
 @pytest.mark.slow

@@ -81,7 +81,7 @@ def _run_all(
         _keep_unfinished(pipeline, kept)
         write_text(folder.recipe, dump_recipe(pipeline.recipe))
         take_over(folder, stages)
-        forget(folder, stages[len(kept) :])
+        forget(folder, stages[len(kept) :], kept)
         for stage in stages:
             if is_done(folder, stage):
                 say(f"{stage.name}: skipped, up to date")

@@ -228,15 +228,18 @@ def take_over(folder: RunFolder, stages: Sequence[Stage]) -> None:
             say(f"{stage.name}: what {done.name} did is taken over")
 
 
-def forget(folder: RunFolder, stages: Sequence[Stage]) -> None:
+def forget(folder: RunFolder, stages: Sequence[Stage], kept: Sequence[Stage]) -> None:
     """Makes these stages neither done nor begun, on disk, so that a kill does not bring back what they were.
+    With a stage goes its first round of a recipe before, unless that is among those `kept`.
 
     Their folders stay until others take their place; what was drawn from a training that goes, goes too.
     """
-    for stage in stages:
-        folder.stamp(stage.name).unlink(missing_ok=True)
-        shutil.rmtree(folder.partial(stage.name), ignore_errors=True)
-        if stage.name == "train":
+    names = [stage.name for stage in stages]
+    first = {ROUND_1[name] for name in names if name in ROUND_1} - {stage.name for stage in kept}
+    for name in dict.fromkeys((*first, *names)):
+        folder.stamp(name).unlink(missing_ok=True)
+        shutil.rmtree(folder.partial(name), ignore_errors=True)
+        if name == "train":
             shutil.rmtree(folder.curve, ignore_errors=True)
 
 
