@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -64,17 +63,15 @@ def round_trip(
 def ask_teacher(drafts: Iterable[Draft], passages: Mapping[str, str], teacher: Teacher, least: float) -> None:
     """Drops queries to which the teacher gives less than `least`, 0 to 1: the logistic function of its
     logit."""
+    from scipy.special import expit
+
     left = [draft for draft in drafts if draft.reason is None]
     with progress("teacher, queries", len(left)) as advance:
         for start in range(0, len(left), 64):
             part = left[start : start + 64]
             logits = teacher([(draft.text, passages[draft.doc_id]) for draft in part])
             for draft, logit in zip(part, logits, strict=True):
-                draft.teacher_score = logistic(logit)
+                draft.teacher_score = float(expit(logit))
                 if draft.teacher_score < least:
                     draft.reason = "below_teacher"
             advance(len(part))
-
-
-def logistic(logit: float) -> float:
-    return 1 / (1 + math.exp(-max(-700.0, min(700.0, logit))))

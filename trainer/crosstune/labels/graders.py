@@ -11,7 +11,6 @@ from crosstune.endpoints.answers import excerpt
 from crosstune.endpoints.load import Load
 from crosstune.errors import CheckFailed
 from crosstune.labels.chat import ChatSettings, Prompt
-from crosstune.labels.filters import logistic
 from crosstune.labels.parse import grade_of
 from crosstune.labels.plan import Plan, plan_of
 from crosstune.labels.prompts import SCALES, Example, PromptTemplate, shorten
@@ -133,6 +132,8 @@ class CrossEncoderGrader:
         return Path(self.model).name if Path(self.model).is_dir() else self.model
 
     def grade(self, pairs: Sequence[Pair]) -> list[Verdict]:
+        from scipy.special import expit
+
         verdicts: list[Verdict] = []
         with (
             open_teacher(self.model, self.seed, "--cross-encoder") as score,
@@ -141,7 +142,7 @@ class CrossEncoderGrader:
             for start in range(0, len(pairs), 64):
                 part = pairs[start : start + 64]
                 for logit in score([(pair.query, pair.passage) for pair in part]):
-                    verdicts.append(self._verdict(logistic(logit)))
+                    verdicts.append(self._verdict(float(expit(logit))))
                 advance(len(part))
         return verdicts
 

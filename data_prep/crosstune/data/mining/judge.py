@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -60,8 +59,9 @@ class Candidate:
 
 
 def _share(logit: float | None) -> float | None:
-    """The logistic function."""
-    return None if logit is None else 1 / (1 + math.exp(-max(-700.0, min(700.0, logit))))
+    from scipy.special import expit
+
+    return None if logit is None else float(expit(logit))
 
 
 @dataclass(frozen=True)
