@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crosstune.evaluate import mean, per_query
 from crosstune.records import Qrels, Run
 from crosstune.serve import Fusion
 from crosstune.serve.fusion import standardised
@@ -96,6 +97,16 @@ def test_a_first_stage_of_noise_is_kept_no_more_often_than_chance() -> None:
     assert sum(max(trial.grid.values()) > trial.tuned for trial in trials) > 7
     assert sum(trial.fused for trial in trials) <= sum(trial.tuned for trial in trials)
     assert all(trial.fusion is None for trial in trials if not trial.kept)
+
+
+@pytest.mark.parametrize(("seed", "kept"), [(3, True), (5, False)])
+def test_in_doubt_only_a_model_below_the_first_stage_is_fused(seed: int, kept: bool) -> None:
+    qrels, logits, candidates = _dev(seed, 12, model=1.0, first=1.3)
+    trial = try_fusion(qrels, logits, candidates, seed)
+    assert trial.fused > trial.tuned
+    assert trial.p > 0.2, "nothing is shown"
+    assert (trial.tuned <= mean(per_query(qrels, candidates, ["nDCG@10"])["nDCG@10"])) == kept
+    assert trial.kept == kept
 
 
 def test_the_weight_follows_the_scale_of_the_logits() -> None:

@@ -54,14 +54,16 @@ def read_fusion_trial(path: Path) -> FusionTrial:
 
 
 def try_fusion(qrels: Qrels, logits: Run, candidates: Run, seed: int) -> FusionTrial:
-    """Chooses the weight of the first stage on dev, and keeps it only when it helps beyond chance.
+    """Chooses the weight of the first stage on dev, and keeps it only when it helps beyond chance, or when
+    the tuned model without it is no better than the first stage.
 
     `logits`: those of the judged dev queries; `candidates`: all that the first stage returned for them, over
     which its scores are standardised as they will be at serving. The weight is chosen on nine tenths of the
     queries and measured on the other tenth, for each tenth and several draws of them; a query's value is its
     mean over the draws. The fusion is kept when these values are better than the tuned model's with p < .05
     (paired randomisation test, one-sided). A checkpoint that was chosen on the same queries flatters the
-    tuned model alone.
+    tuned model alone. Where that model alone has no better mean than the first stage over the same documents,
+    nothing is lost by the fusion, and a better mean of its own is enough.
     """
     judged = {query_id: qrels[query_id] for query_id in logits}
     weights = [step * _spread(logits) for step in STEPS]
@@ -73,8 +75,10 @@ def try_fusion(qrels: Qrels, logits: Run, candidates: Run, seed: int) -> FusionT
     fused, tuned = _cross_validated(table, queries, seed), table[0.0]
     outcome = compare(tuned, fused, seed, RESAMPLES)
     weight = _best(table, queries)
+    first = {query_id: {d: candidates[query_id][d] for d in scores} for query_id, scores in logits.items()}
+    is_below = mean(tuned) <= mean(per_query(judged, first, [MEASURE])[MEASURE])
     return FusionTrial(
-        kept=weight > 0 and outcome.difference > 0 and outcome.p < SIGNIFICANT,
+        kept=weight > 0 and outcome.difference > 0 and (outcome.p < SIGNIFICANT or is_below),
         weight=weight,
         queries=len(queries),
         tuned=mean(tuned),
