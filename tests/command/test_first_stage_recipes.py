@@ -22,7 +22,7 @@ def _load(tmp_path: Path, *overrides: str) -> object:
 
 def test_bm25_is_the_kind_where_none_is_given(tmp_path: Path) -> None:
     assert _load(tmp_path).kind == "bm25"  # type: ignore[attr-defined]
-    assert _load(tmp_path, "first_stage.tokens=code").tokens == "code"  # type: ignore[attr-defined]
+    assert _load(tmp_path, "first_stage.tokens=words").tokens == "words"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

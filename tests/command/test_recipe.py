@@ -88,10 +88,10 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
 
 def test_overrides_reach_nested_keys_and_keep_their_types(tmp_path: Path) -> None:
     recipe = load_recipe(
-        _recipe(tmp_path, MINIMAL), ["train.learning_rate=3e-5", "first_stage.tokens=code", "seed=7"]
+        _recipe(tmp_path, MINIMAL), ["train.learning_rate=3e-5", "first_stage.tokens=words", "seed=7"]
     )
     assert recipe.train.learning_rate == 3e-5
-    assert recipe.first_stage.tokens == "code"
+    assert recipe.first_stage.tokens == "words"
     assert recipe.seed == 7
 
 

@@ -23,7 +23,7 @@ class Bm25Settings(Settings):
     b: float = Field(0.4, ge=0, le=1, description="share of the length normalisation")
     language: str = Field("english", description="of stemmer and stop words")
     tokens: Literal["words", "code"] = Field(
-        "words", description="code also indexes the parts of snake_case and camelCase"
+        "code", description="code also indexes the parts of snake_case, camelCase and names with digits"
     )
     depth: Depth = 100
 
