@@ -129,6 +129,15 @@ def test_a_worse_model_is_shown_and_not_exported(tmp_path: Path, recipe: Path, c
     assert (root / "export" / "manifest.json").is_file()
     assert "train: skipped" in crosstune("run", *words, "--allow-worse").err
 
+    # What is refused leaves no export of before, under the same settings or of another training.
+    assert crosstune("export", *words, STRICT).code == 1
+    assert not (root / "export").exists()
+    assert crosstune("run", *words, "--allow-worse").code == 0
+    assert crosstune("run", *words, STRICT, "train.epochs=1").code == 1
+    assert not (root / "export").exists()
+    assert not list(root.glob(".*.old"))
+    assert (root / "evaluate").is_dir()
+
 
 def test_a_first_stage_of_noise_is_left_out(tmp_path: Path, recipe: Path, crosstune: Crosstune) -> None:
     rng, number = random.Random(7), 0

@@ -90,12 +90,22 @@ def held(lock: Path, said: str, *, goes: bool = False) -> Iterator[None]:
 
 def replace_folder(new: Path, path: Path) -> None:
     """Moves the folder `new` to `path`; what stood there is removed first."""
+    outgoing = _set_aside(path)
+    new.rename(path)
+    shutil.rmtree(outgoing, ignore_errors=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Removes the folder, where there is one. A kill leaves no part of it under its name."""
+    shutil.rmtree(_set_aside(path), ignore_errors=True)
+
+
+def _set_aside(path: Path) -> Path:
     outgoing = path.with_name(f".{path.name}.old")
     shutil.rmtree(outgoing, ignore_errors=True)  # of a call that was killed
     if path.exists():
         path.rename(outgoing)
-    new.rename(path)
-    shutil.rmtree(outgoing, ignore_errors=True)
+    return outgoing
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from crosstune.errors import InputError
-from crosstune.files import held, read_json, replace_folder, write_json
+from crosstune.errors import CheckFailed, InputError
+from crosstune.files import held, read_json, remove_folder, replace_folder, write_json
 from crosstune.heap import give_back
 from crosstune.processes import shared
 from crosstune.progress import duration, say
@@ -249,7 +249,8 @@ def is_begun(folder: RunFolder, stage: Stage) -> bool:
 
 
 def run_stage(folder: RunFolder, stage: Stage) -> None:
-    """Does the work in the partial folder, puts it in place and stamps it."""
+    """Does the work in the partial folder, puts it in place and stamps it. With a new training goes what was
+    measured and exported of the one before, and with an export that a check refuses the export before."""
     partial, state = folder.partial(stage.name), _stamp(folder, stage)
     started = time.monotonic()
     if state != "whole":
@@ -261,14 +262,27 @@ def run_stage(folder: RunFolder, stage: Stage) -> None:
         with redirect_stdout(sys.stderr):  # libraries print to standard output, where the result goes
             if stage.joint:
                 shared(stage.name)
-            stage.work(partial)
+            try:
+                stage.work(partial)
+            except CheckFailed:
+                if stage.name == "export":  # or it would pass for what was just refused
+                    _drop(folder, "export")
+                raise
         give_back()
         _write_stamp(folder, stage, "whole", time.monotonic() - started)
     seconds = float(read_json(folder.stamp(stage.name))["seconds"])
     if partial.is_dir():  # else a kill came after it was put in place
         replace_folder(partial, folder.stage(stage.name))
+    if stage.name == "train":  # before it counts as done, so that a kill leaves none of them for good
+        _drop(folder, "evaluate", "export")
     _write_stamp(folder, stage, "done", seconds)
     say(f"{stage.name}: done in {duration(seconds)}")
+
+
+def _drop(folder: RunFolder, *names: StageName) -> None:
+    for name in names:
+        folder.stamp(name).unlink(missing_ok=True)
+        remove_folder(folder.stage(name))
 
 
 def _stamp(folder: RunFolder, stage: Stage) -> str | None:
