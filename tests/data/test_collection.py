@@ -52,6 +52,19 @@ def test_judgements_of_unknown_ids_are_counted(tmp_path: Path) -> None:
     assert counts["train_judgements_of_unknown_document"] == 2
 
 
+def test_a_query_without_a_judged_passage_in_the_corpus_stays_where_it_is_measured(tmp_path: Path) -> None:
+    gone = QRELS.replace("q2\td2", "q2\tnone")
+    collection = read_collection(_write(tmp_path / "c", train=gone, dev=gone, test=gone))
+    assert collection.qrels["train"] == {"q1": {"007": 2}}
+    assert collection.qrels["dev"] == collection.qrels["test"] == {"q1": {"007": 2}, "q2": {}}
+    for split in ("train", "dev", "test"):
+        assert collection.counts[f"{split}_queries_without_judged_passage"] == 1
+    assert collection.counts["test_queries_without_positive"] == 1
+    only = _write(tmp_path / "d", test="q1\tnone\t1\n")
+    with pytest.raises(InputError, match=r"no judgement is left \(0 name queries"):
+        read_collection(only)
+
+
 def test_odd_but_usable_input_is_counted(tmp_path: Path) -> None:
     corpus = CORPUS + '{"_id": "empty", "text": ""}\n{"_id": "huge", "text": "' + "x" * 1_000_001 + '"}\n'
     queries = QUERIES + '{"_id": "q3", "text": " "}\n'

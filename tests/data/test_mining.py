@@ -107,6 +107,15 @@ def test_a_positive_that_was_not_retrieved_is_used_and_counted(tmp_path: Path) -
     assert read_groups(tmp_path)[0].first_stage_scores == [None, 1.0]
 
 
+def test_train_queries_without_a_positive_are_counted(tmp_path: Path) -> None:
+    passages = {"pos": "the quick brown fox jumps", "x": "something else"}
+    train = {"q": {"pos": 1}, "q1": {"x": 0}}
+    counts = {"train_queries_without_judged_passage": 2}
+    collection = Collection("c", passages, {"q": "fox", "q1": "dog"}, {"train": train}, counts)
+    found = mine(collection, {"q": {"x": 1.0}, "q1": {"x": 1.0}}, MiningSettings(), 1, tmp_path)
+    assert (found.groups, found.queries_without_positive) == (1, 3)
+
+
 def test_no_group_at_all_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no group could be mined.*set mine\.random_negatives"):
         _small(tmp_path, {"pos": 1.0})

@@ -169,7 +169,7 @@ def _examples(collection: Collection, seed: int) -> list[tuple[str, str]]:
             {
                 plain(collection.queries[query_id])
                 for query_id, judged in collection.qrels.get(split, {}).items()
-                if max(judged.values()) > 0
+                if max(judged.values(), default=0) > 0
             }
             - {""}
         )

@@ -14,6 +14,8 @@ Qrels = dict[str, dict[str, int]]
 
 Run = dict[str, dict[str, float]]
 """query id -> document id -> score, higher is better."""
+OF_UNKNOWN_DOCUMENTS = "without_judged_passage"
+"""What is counted of a split's queries whose judgements all name documents that the corpus has not."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def counted(collection: Collection) -> dict[str, object]:
     """What a run folder keeps of its collection: the counts of its reading, and how many queries of each
     split have a relevant passage."""
     positives = {
-        split: sum(max(judged.values()) > 0 for judged in qrels.values())
+        split: sum(max(judged.values(), default=0) > 0 for judged in qrels.values())
         for split, qrels in collection.qrels.items()
     }
     return {"counts": collection.counts, "positives": positives}

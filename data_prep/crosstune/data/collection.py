@@ -17,7 +17,7 @@ from crosstune.data.stdlib import StdlibMode, build_stdlib
 from crosstune.errors import InputError
 from crosstune.files import COMPRESSED, find_file, sha256_files
 from crosstune.label_sources import HUMAN, SOURCES_FILE, count_sources, folder_sources
-from crosstune.records import SPLITS, Collection, Qrels, Split
+from crosstune.records import OF_UNKNOWN_DOCUMENTS, SPLITS, Collection, Qrels, Split
 
 LONG_DOCUMENT_CHARACTERS = 1_000_000
 
@@ -78,9 +78,10 @@ def read_collection(folder: Path, *, judged: bool = True) -> Collection:
 
     A passage is title and text joined by a space. What cannot be used but does no harm (judgements of
     unknown ids, queries without positives, empty texts) is counted in `counts`, and so are the queries and
-    judgements that no person made. Raises `InputError` for the rest: a missing file (queries and qrels may
-    be missing when not `judged`), judgements in a file that is named after no split, invalid JSON or UTF-8, a
-    duplicate id, a grade that is no integer.
+    judgements that no person made. A query of dev or test of which no judged passage is in the corpus stays,
+    judged `{}`: it counts 0 for every system. Raises `InputError` for the rest: a missing file (queries and
+    qrels may be missing when not `judged`), judgements in a file that is named after no split, invalid JSON
+    or UTF-8, a duplicate id, a grade that is no integer.
     """
     if not folder.is_dir():
         raise InputError(
@@ -146,11 +147,16 @@ def _qrels(
 ) -> Qrels:
     qrels: Qrels = {}
     unknown: Counter[str] = Counter()
+    asked: set[str] = set()
     for judgement in read_qrels(path):
         query_id, doc_id, grade = judgement.query_id, judgement.doc_id, judgement.grade
         if query_id not in queries:
             unknown["unknown_query"] += 1
-        elif doc_id not in passages:
+            continue
+        asked.add(query_id)
+        if split != "train":  # nothing is mined for a query without a passage, but no mean leaves it out
+            qrels.setdefault(query_id, {})
+        if doc_id not in passages:
             unknown["unknown_document"] += 1
         elif qrels.setdefault(query_id, {}).setdefault(doc_id, grade) != grade:
             raise InputError(
@@ -159,12 +165,14 @@ def _qrels(
             )
     for reason, count in unknown.items():
         counts[f"{split}_judgements_of_{reason}"] = count
-    if not qrels:
+    if not any(qrels.values()):
         raise InputError(
             f"{path}: no judgement is left ({unknown['unknown_query']} name queries that are not in "
             f"queries.jsonl, {unknown['unknown_document']} documents that are not in corpus.jsonl); "
             "check that the ids of all files are of one collection"
         )
+    if bare := sum(not qrels.get(query_id) for query_id in asked):
+        counts[f"{split}_queries_{OF_UNKNOWN_DOCUMENTS}"] = bare
     without = sum(all(grade <= 0 for grade in judged.values()) for judged in qrels.values())
     if without:
         counts[f"{split}_queries_without_positive"] = without

@@ -83,7 +83,7 @@ def notes(qrels: Qrels, systems: Mapping[str, Run], measures: Sequence[str]) -> 
     found = []
     grades = sorted({grade for judged in qrels.values() for grade in judged.values()})
     binary = [m for m in measures if takes_threshold(m) and parse(m).params.get("rel", 1) == 1]
-    if grades[-1] > 1 and binary:
+    if grades and grades[-1] > 1 and binary:
         found.append(
             f"the grades are {grades[0]} to {grades[-1]}, and {', '.join(binary)} know only yes and no: "
             "every grade from 1 counts as relevant (give --relevant-from 2 for another threshold)"

@@ -19,7 +19,7 @@ from crosstune.data.settings import RERANKED, MiningSettings
 from crosstune.errors import InputError
 from crosstune.files import write_json
 from crosstune.progress import progress, say
-from crosstune.records import Collection
+from crosstune.records import OF_UNKNOWN_DOCUMENTS, Collection
 
 Positives = Sequence[tuple[str, str]]
 """(query id, document id), query by query."""
@@ -31,7 +31,8 @@ Spread = Callable[[Iterator[Positives]], Iterator[Mined]]
 class MiningSummary:
     """What `mining.json` holds.
 
-    `positives_not_retrieved`: of those that were mined, all but `UNSEEN`.
+    `positives_not_retrieved`: of those that were mined, all but `UNSEEN`. `queries_without_positive`: judged
+    train queries that have none in the corpus, so that no group can be mined for them.
     `candidates`: what became of every candidate that was seen for a group; the counts other than `seen` sum
     to it. `left_out`: positives that got no group, by reason. `ledger`: rows of the ledger by reason.
     `taken_from`: negatives taken by the first stage whose quota took them; `random` are those that none
@@ -42,6 +43,7 @@ class MiningSummary:
     groups: int
     positives: int
     positives_not_retrieved: int
+    queries_without_positive: int
     groups_with_fewer_negatives: int
     taken_from: dict[str, int]
     candidates: dict[str, int]
@@ -114,6 +116,7 @@ def mine_spread(
             groups=counts["groups"],
             positives=len(positives),
             positives_not_retrieved=counts["positives_not_retrieved"],
+            queries_without_positive=_without_positive(collection),
             groups_with_fewer_negatives=counts["groups_with_fewer_negatives"],
             taken_from=dict(taken_from),
             candidates={name: candidates[name] for name in ("seen", "taken", *REASONS)},
@@ -129,6 +132,12 @@ def mine_spread(
     write_json(folder / "mining.json", asdict(summary))
     _show(summary)
     return summary
+
+
+def _without_positive(collection: Collection) -> int:
+    train = collection.qrels.get("train", {})
+    judged = sum(max(grades.values(), default=0) <= 0 for grades in train.values())
+    return judged + collection.counts.get(f"train_queries_{OF_UNKNOWN_DOCUMENTS}", 0)
 
 
 def _by_query(positives: Positives) -> Iterator[Positives]:
@@ -200,6 +209,8 @@ def _show(summary: MiningSummary) -> None:
     always = ("seen", "taken", "judged_positive", "outside_ranks", "near_copy", "not_drawn")
     shown = {k: n for k, n in summary.candidates.items() if n or k in always}
     say("  candidates: " + ", ".join(f"{k.replace('_', ' ')} {n}" for k, n in shown.items()))
+    if summary.queries_without_positive:
+        say(f"  {summary.queries_without_positive} judged train queries have no positive in the corpus")
     left = {reason: count for reason, count in summary.left_out.items() if count}
     if left:
         say("  positives left out: " + ", ".join(f"{k.replace('_', ' ')} {n}" for k, n in left.items()))
