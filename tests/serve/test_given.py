@@ -79,7 +79,7 @@ def test_many_pairs_are_read_in_parts(reranker: Reranker, monkeypatch: pytest.Mo
     pairs = [(QUERY, " ".join(TEXTS[: 1 + number % 3])) for number in range(50)]
     expected = [score.logit for score in reranker.score(pairs)]
     monkeypatch.setattr("crosstune.serve.scorer.PAIRS_AT_ONCE", 7)
-    monkeypatch.setattr("crosstune.serve.pairs.ENCODED_CHARACTERS", 100)
+    monkeypatch.setattr("crosstune.parts.ENCODED_CHARACTERS", 100)
     assert [score.logit for score in reranker.score(pairs)] == pytest.approx(expected, abs=1e-5)
 
 

@@ -137,6 +137,7 @@ def _audit_collection(path: Path) -> Audit:
 def _audit(collection: Collection, recipe: Recipe, runs: Path, ledger: Path) -> Audit:
     from crosstune.data import read_ledger
     from crosstune.data.audit import audit
+    from crosstune.parts import parts
     from crosstune.serve.pairs import PairEncoder
     from crosstune.train import resolve_model
 
@@ -144,7 +145,9 @@ def _audit(collection: Collection, recipe: Recipe, runs: Path, ledger: Path) -> 
     encoder = PairEncoder.from_folder(resolve_model(recipe.model), rule)
 
     def tokens(texts: Sequence[str]) -> list[int]:
-        return [len(encoding.ids) for encoding in encoder.words(texts)]
+        return [
+            len(encoding.ids) for part in parts(map(len, texts)) for encoding in encoder.words(texts[part])
+        ]
 
     found: dict[str, Run] = {
         split: read_run(path) for split in SPLITS if (path := runs / f"{split}.trec").is_file()

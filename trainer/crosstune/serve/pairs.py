@@ -20,16 +20,14 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from crosstune.errors import InputError
+from crosstune.parts import CHARACTERS_A_TOKEN, parts
 from crosstune.serve.checked import whole
 from crosstune.serve.nogueira_cho import OriginalTokenizer
 from crosstune.serve.windows import MOST_TOKENS, Windows
 
 Ids = NDArray[np.int64]
-CHARACTERS_A_TOKEN = 64
-"""A text is cut to the tokens that can be read times this many characters before it is tokenised, so that a
-huge one costs no more than a long one. Text whose tokens are longer on average is not text."""
-ENCODED_CHARACTERS = 2_000_000
-"""Tokenised at once: what the tokenizer says of a text takes twenty times its memory."""
+SPACE = 16
+"""Wordpieces behind those that are kept of a text: how one is divided may hang on those behind it."""
 SPECIAL = 3
 """Ids of BERT's pairs that are no text's; RoBERTa has one more."""
 
@@ -183,6 +181,21 @@ class PairEncoder:
             return self._original.cut(text, encoding, count)
         return text[: encoding.offsets[count - 1][1]]
 
+    def readable(self, texts: Sequence[str]) -> Iterator[tuple[Encoding, int]]:
+        """Of each text the wordpieces that can be read of it, as `words` has them, to be kept in little
+        memory, and how many more the text has. Tokenises in parts."""
+        most = self.rule.reach
+        for part in parts(map(len, texts)):
+            encodings = self.words(texts[part])
+            long = [place for place, encoding in enumerate(encodings) if len(encoding.ids) > most + SPACE]
+            # `Encoding.truncate` would keep what it cuts.
+            cut = [self.cut(texts[part][place], encodings[place], most + SPACE) for place in long]
+            shorter = dict(zip(long, self.words(cut), strict=True))
+            for place, uncut in enumerate(encodings):
+                short = shorter.get(place, uncut)
+                same = short.ids[:most] == uncut.ids[:most] and short.offsets[:most] == uncut.offsets[:most]
+                yield (short, len(uncut.ids) - len(short.ids)) if same else (uncut, 0)
+
     def join(self, query: Encoding, passage: Encoding) -> EncodedPair:
         """Cuts and joins two results of `words`; the arguments stay as they are."""
         if self._original:
@@ -212,17 +225,9 @@ class PairEncoder:
     def encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
         """Encodes `(query, passage)` pairs. What a text has beyond `rule.characters` is not read, and counts
         as a wordpiece that was cut where it is more than blanks."""
-        return [pair for part in self._parts(pairs) for pair in self._encode(part)]
-
-    def _parts(self, pairs: Sequence[tuple[str, str]]) -> Iterator[Sequence[tuple[str, str]]]:
-        """The pairs in turn, up to about `ENCODED_CHARACTERS` of them at once."""
         longest = self.rule.characters
-        start, size = 0, 0
-        for end, pair in enumerate(pairs, start=1):
-            size += sum(min(len(text), longest) for text in pair)
-            if size >= ENCODED_CHARACTERS or end == len(pairs):
-                yield pairs[start:end]
-                start, size = end, 0
+        sizes = (sum(min(len(text), longest) for text in pair) for pair in pairs)
+        return [pair for part in parts(sizes) for pair in self._encode(pairs[part])]
 
     def _encode(self, pairs: Sequence[tuple[str, str]]) -> Iterator[EncodedPair]:
         """A text that occurs often is tokenised once."""

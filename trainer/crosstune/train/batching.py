@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -35,20 +35,31 @@ class TokenizedGroups(Dataset[dict[str, Any]]):
         self._groups = groups
         self._encoder = encoder
         texts = list(dict.fromkeys(text for group in groups for text in (group.query, *group.docs)))
-        self._words: dict[str, Encoding] = dict(zip(texts, encoder.words(texts), strict=True))
+        self._words: dict[str, Encoding] = {}
+        self._more: dict[str, int] = {}
+        for text, (words, more) in zip(texts, encoder.readable(texts), strict=True):
+            self._words[text] = words
+            if more:
+                self._more[text] = more
 
     def __len__(self) -> int:
         return len(self._groups)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         group = self._groups[index]
-        query = self._words[group.query]
-        pairs = [self._encoder.join(query, self._words[doc]) for doc in group.docs]
+        pairs = [self._pair(group.query, doc) for doc in group.docs]
         return {"pairs": pairs, "labels": group.labels, "teacher_scores": group.teacher_scores}
+
+    def _pair(self, query: str, doc: str) -> EncodedPair:
+        pair = self._encoder.join(self._words[query], self._words[doc])
+        unread = self._more.get(query, 0), self._more.get(doc, 0)
+        if not any(unread):
+            return pair
+        return replace(pair, cut_query=pair.cut_query + unread[0], cut_passage=pair.cut_passage + unread[1])
 
     def tokens(self, text: str) -> int:
         """Wordpieces of a text of the groups, uncut."""
-        return len(self._words[text].ids)
+        return len(self._words[text].ids) + self._more.get(text, 0)
 
     def cuts(self) -> Cuts:
         """Counts the passages over all pairs, and the queries over the distinct queries."""
@@ -60,7 +71,7 @@ class TokenizedGroups(Dataset[dict[str, Any]]):
             passages_windowed=sum(bool(pair.further) for pair in pairs),
             passages_cut=sum(pair.cut_passage > 0 for pair in pairs),
             queries=len(queries),
-            queries_cut=sum(len(self._words[query].ids) > longest for query in queries),
+            queries_cut=sum(self.tokens(query) > longest for query in queries),
         )
 
 

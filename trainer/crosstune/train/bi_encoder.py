@@ -19,6 +19,7 @@ from transformers import AutoModel, AutoTokenizer, PrinterCallback, TrainingArgu
 
 from crosstune.device import device
 from crosstune.heap import give_back
+from crosstune.parts import CHARACTERS_A_TOKEN, parts
 from crosstune.progress import progress
 from crosstune.records import Group, Run
 from crosstune.serve.pairs import model_input_names, token_budget_batches
@@ -86,19 +87,25 @@ class BiEncoder:
         """Ids of each text, special tokens included, cut to `max_tokens`, to the model's positions and to
         `most`."""
         longest = self._longest if most is None else min(most, self._longest)
-        rows: list[list[int]] = self._tokenizer(list(texts), truncation=True, max_length=longest)["input_ids"]
+        most_read = longest * CHARACTERS_A_TOKEN
+        rows: list[list[int]] = []
+        for part in parts(min(len(text), most_read) for text in texts):
+            cut = [text[:most_read] for text in texts[part]]  # the tokenizer keeps what it cuts for a while
+            rows += self._tokenizer(cut, truncation=True, max_length=longest)["input_ids"]
         return rows
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str], label: str, *, passage: bool = False) -> Tensor:
         """Unit vectors `[texts, hidden]`, fp32. `passage`: of texts that come second, where that makes one
         another (see `keep_segments_apart`)."""
-        rows = self.ids(texts)
-        vectors = torch.empty(len(rows), self.model.config.hidden_size)
-        with progress(f"{label}, texts", len(rows)) as advance:
-            for batch in token_budget_batches([len(row) for row in rows], BATCH_TOKENS):
-                vectors[batch] = self._pooled(self.model, [rows[i] for i in batch], passage=passage).cpu()
-                advance(len(batch))
+        vectors = torch.empty(len(texts), self.model.config.hidden_size)
+        most = self._longest * CHARACTERS_A_TOKEN
+        with progress(f"{label}, texts", len(texts)) as advance:
+            for part in parts(min(len(text), most) for text in texts):
+                rows, found = self.ids(texts[part]), vectors[part]
+                for batch in token_budget_batches([len(row) for row in rows], BATCH_TOKENS):
+                    found[batch] = self._pooled(self.model, [rows[i] for i in batch], passage=passage).cpu()
+                    advance(len(batch))
         return vectors
 
     def vectors(self, model: torch.nn.Module, rows: Sequence[list[int]], *, passage: bool = False) -> Tensor:
@@ -219,7 +226,7 @@ def adapt(encoder: BiEncoder, groups: Sequence[Group], bf16: bool, seed: int, fo
 
 
 class _Pairs(Dataset[dict[str, Any]]):
-    """Each distinct query with each of its positives."""
+    """Each distinct query with each of its positives, tokenised when it is drawn: most may never be."""
 
     def __init__(self, encoder: BiEncoder, groups: Sequence[Group]) -> None:
         found = {
@@ -228,9 +235,8 @@ class _Pairs(Dataset[dict[str, Any]]):
             for doc_id, doc, label in zip(g.doc_ids, g.docs, g.labels, strict=True)
             if label > 0
         }
-        self._keys = list(found)
-        self._queries = encoder.ids([query for query, _ in found.values()], QUERY_TOKENS)
-        self._passages = encoder.ids([passage for _, passage in found.values()])
+        self._encoder = encoder
+        self._keys, self._texts = list(found), list(found.values())
         self._positives: dict[str, set[str]] = {}
         for query_id, doc_id in self._keys:
             self._positives.setdefault(query_id, set()).add(doc_id)
@@ -240,9 +246,10 @@ class _Pairs(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         query_id, doc_id = self._keys[index]
+        query, passage = self._texts[index]
         return {
-            "query": self._queries[index],
-            "passage": self._passages[index],
+            "query": self._encoder.ids([query], QUERY_TOKENS)[0],
+            "passage": self._encoder.ids([passage])[0],
             "doc_id": doc_id,
             "positives": self._positives[query_id],
         }

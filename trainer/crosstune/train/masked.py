@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from torch.utils.data import Dataset
 from transformers import AutoModelForMaskedLM, AutoTokenizer, DataCollatorForLanguageModeling
 
 from crosstune.errors import CheckFailed, InputError, first_line
+from crosstune.parts import parts
 from crosstune.train.callbacks import StepProgress
 from crosstune.train.checkpoints import ResumableTrainer
 from crosstune.train.model import check_positions, usable_positions
@@ -34,7 +36,7 @@ class MaskedTexts(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(
-        self, pieces: Sequence[list[int]], count: int, masker: DataCollatorForLanguageModeling, seed: int
+        self, pieces: Sequence[Sequence[int]], count: int, masker: DataCollatorForLanguageModeling, seed: int
     ) -> None:
         self._pieces = pieces
         self._count = count
@@ -48,7 +50,7 @@ class MaskedTexts(Dataset[dict[str, Tensor]]):
         """`input_ids` and `labels` (-100 where nothing is to be guessed), each `[tokens]`."""
         rng = random.Random(f"{self._seed}\0{number}")
         self._masker.generator = torch.Generator().manual_seed(rng.getrandbits(63))
-        ids = torch.tensor([self._pieces[number % len(self._pieces)]])
+        ids = torch.tensor([[*self._pieces[number % len(self._pieces)]]])
         original = ids.clone()
         special = self._special(original)
         ids, labels = self._masker.torch_mask_tokens(ids, special_tokens_mask=special[None])
@@ -88,15 +90,18 @@ def load_masker(base: Path, share: float) -> DataCollatorForLanguageModeling:
     return DataCollatorForLanguageModeling(tokenizer, mlm_probability=share)
 
 
-def pieces_of(tokenizer: Any, passages: Sequence[str], max_tokens: int) -> list[list[int]]:
+def pieces_of(tokenizer: Any, passages: Sequence[str], max_tokens: int) -> list[array[int]]:
     """The passages as ids, special tokens included; a long one becomes several. A piece without a token that
     could be guessed, as of unknown words alone, is left out."""
     texts = [text for text in passages if text.strip()]
     if not texts:
         return []
-    rows = tokenizer(texts, truncation=True, max_length=max_tokens, return_overflowing_tokens=True)
     special = {*tokenizer.all_special_ids}
-    return [list(ids) for ids in rows["input_ids"] if not special.issuperset(ids)]
+    found: list[array[int]] = []
+    for part in parts(map(len, texts)):
+        rows = tokenizer(texts[part], truncation=True, max_length=max_tokens, return_overflowing_tokens=True)
+        found += (array("i", ids) for ids in rows["input_ids"] if not special.issuperset(ids))
+    return found
 
 
 def load_masked_model(base: Path, max_tokens: int, seed: int) -> tuple[PreTrainedModel, list[str]]:

@@ -15,6 +15,7 @@ from crosstune.errors import InputError, first_line
 from crosstune.files import sha256_folder
 from crosstune.models import resolve_model
 from crosstune.own_code import refuse_own_modules
+from crosstune.parts import parts
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -76,8 +77,12 @@ class Encoder:
         return Encoded(vectors, self._cut([prompt + text for text in texts]))
 
     def _cut(self, texts: list[str]) -> npt.NDArray[np.bool_]:
-        ids = self._model.tokenizer(texts, truncation=False, verbose=False)["input_ids"]
-        return np.array([len(row) > self.max_tokens for row in ids], dtype=bool)
+        cut = [
+            len(ids) > self.max_tokens
+            for part in parts(map(len, texts))
+            for ids in self._model.tokenizer(texts[part], truncation=False, verbose=False)["input_ids"]
+        ]
+        return np.array(cut, dtype=bool)
 
 
 def unit(vectors: Table) -> Table:
