@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import random
 import statistics
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings
@@ -93,7 +95,7 @@ def test_holm_by_hand() -> None:
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
 
 
-def test_leaks_are_found_by_id() -> None:
+def test_leaks_are_found_by_id(monkeypatch: pytest.MonkeyPatch) -> None:
     queries = {
         "t1": "How to open a file?",
         "t2": "sorting a list of numbers quickly in place",
@@ -106,7 +108,15 @@ def test_leaks_are_found_by_id() -> None:
     collection = Collection("c", passages, queries, {"train": {"t1": {"p": 1}, "t2": {"p": 1}}, "test": {}})
     test = {"e1": {"o": 1}, "e2": {"o": 1}, "e3": {"o": 1}, "e4": {"p": 1}}
     group = Group("t1", queries["t1"], ["o", "n"], ["other", passages["n"]], [1, 0], [], [])
+    shown: list[tuple[str, int]] = []
+
+    @contextmanager
+    def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+        yield lambda count: shown.append((label, count))
+
+    monkeypatch.setattr("crosstune.evaluate.leakage.progress", progress)
     leaks = find_leaks(collection, [group], test)
+    assert shown == [("leakage, test queries", 1)] * len(test)
     assert leaks.equal_queries == {"e1": "t1", "e2": "t2"}
     assert leaks.near_queries == {"e3": "t2"}
     assert leaks.negatives == {"e4": "n"}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from crosstune.data.store import Store
 from crosstune.errors import InputError
-from crosstune.near_equal import NEAR, normal
+from crosstune.near_equal import NEAR, normal, perhaps_near
 from crosstune.progress import progress, say
 
 MOST_QUERIES = 2000
@@ -171,15 +171,16 @@ class _Neighbours:
             ratio = NEAR / (2 - NEAR)
             first = bisect_left(self._lengths, int(len(text) * ratio))
             last = bisect_right(self._lengths, int(len(text) / ratio) + 1)
-            for _, _, place in process.extract(
+            about_as_long = zip(self._by_length[first:last], self._sorted_texts[first:last], strict=True)
+            for _, _, other in process.extract(
                 text,
-                self._sorted_texts[first:last],
+                perhaps_near(text, dict(about_as_long)),
                 scorer=Indel.normalized_similarity,
                 processor=None,
                 score_cutoff=NEAR,
                 limit=None,
             ):
-                yield self._by_length[first + place]
+                yield other
         if self._positives:
             yield from (
                 other

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from crosstune.near_equal import find_equal, normal
+from crosstune.progress import progress
 from crosstune.records import Collection, Group, Qrels
 
 
@@ -27,7 +28,8 @@ def find_leaks(collection: Collection, groups: Iterable[Group], test: Qrels) -> 
     """Compares the test queries with the train queries (case, punctuation and order of spaces aside;
     nearly equal from an indel similarity of 0.9), and test positives with training negatives, by text."""
     train = {q: collection.queries[q] for q in collection.qrels.get("train", {})}
-    equal, near = find_equal(train, {q: collection.queries[q] for q in test})
+    with progress("leakage, test queries", len(test)) as advance:
+        equal, near = find_equal(train, {q: collection.queries[q] for q in test}, advance)
     return LeakageReport(equal, near, _negatives(collection.passages, groups, test))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from crosstune.near_equal import NEAR, find_equal, normal
+from crosstune.near_equal import NEAR, find_equal, normal, perhaps_near
 
 EACH_WITH_EACH = 100_000
 """Pairs up to which all are compared: about a second of abstracts."""
@@ -51,7 +51,11 @@ def _by_rare_words(
         hits = Counter(d for word in _rarest(text, spread, ASKED_BY) for d in shared_by.get(word, ()))
         candidates = {d: texts[d] for d, count in hits.items() if count >= needed[d]}
         if found := process.extractOne(
-            text, candidates, scorer=Indel.normalized_similarity, processor=None, score_cutoff=NEAR
+            text,
+            perhaps_near(text, candidates),
+            scorer=Indel.normalized_similarity,
+            processor=None,
+            score_cutoff=NEAR,
         ):
             near[asked_id] = found[2]
     return equal, near

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-LONG = 20_000
-"""Characters from which two texts are only compared as far as the threshold asks for: the exact value of
-two texts of a megabyte takes ten seconds."""
+from crosstune.near_equal import may_reach
+
+LONG = 5_000
+"""Characters from which two texts are only compared as far as the threshold asks for: time grows with the
+square of them, and the exact value of two texts of a megabyte takes ten seconds."""
 
 
 class NearCopies:
@@ -17,20 +19,19 @@ class NearCopies:
         self._threshold = threshold
 
     def similarity(self, text: str) -> float:
-        """Similarity to the most similar of the texts; 0 for a long text that is below the threshold."""
+        """Similarity to the most similar of the texts; of two long ones 0 when below the threshold."""
         from rapidfuzz.distance import Indel
 
         text = normal(text)
-        return max(
-            (
-                Indel.normalized_similarity(text, other, score_cutoff=self._cutoff(text, other))
-                for other in self._texts
-            ),
-            default=0.0,
-        )
-
-    def _cutoff(self, text: str, other: str) -> float | None:
-        return self._threshold if min(len(text), len(other)) > LONG else None
+        best = 0.0
+        for other in self._texts:
+            least = best
+            if min(len(text), len(other)) > LONG:
+                least = max(best, self._threshold)
+                if not may_reach(text, other, least):
+                    continue
+            best = max(best, Indel.normalized_similarity(text, other, score_cutoff=least))
+        return best
 
 
 def normal(text: str) -> str:
