@@ -180,6 +180,28 @@ def test_the_weights_that_made_the_data_are_found() -> None:
     assert found == pytest.approx([3.0, 0.5], abs=0.1)
 
 
+@pytest.mark.parametrize("first_stage", [0.0, 0.1])
+def test_a_few_lists_without_an_error_give_no_huge_weight(first_stage: float) -> None:
+    """The positive's cosine is just above the others': the likelihood grows with the weight for ever."""
+    rng = np.random.default_rng(3)
+    features = np.stack([rng.uniform(0.3, 0.85, (4, 50)), rng.gamma(3, 3, (4, 50))], axis=-1)
+    features[:, 0] = 0.9, first_stage * features[..., 1].max()
+    positives = np.arange(50) == np.zeros((4, 1))
+    cosine, other = fit_weights(features, positives, np.ones((4, 50), dtype=bool))
+    assert 5 < cosine < 50
+    assert 0 <= other < 1
+
+
+def test_the_weights_of_a_hundred_lists_are_those_of_the_likelihood(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    features = np.stack([rng.normal(0.35, 0.12, (100, 50)), rng.gamma(3, 3, (100, 50))], axis=-1)
+    chosen = (features @ [18.0, 0.12] + rng.gumbel(size=(100, 50))).argmax(axis=1)
+    given = features, np.arange(50) == chosen[:, None], np.ones((100, 50), dtype=bool)
+    found = fit_weights(*given)
+    monkeypatch.setattr("crosstune.train.teacher.LIKELY", 1e9)
+    assert found == pytest.approx(fit_weights(*given), rel=0.01)
+
+
 def test_a_short_list_and_a_document_that_was_not_retrieved_fit(tmp_path: Path) -> None:
     short = Group("u", "file", ["a", "b"], ["file", "close"], [1, 0], [2.0, 1.0], [None] * 2)
     features, mask = _features([_group(), short], BiEncoder(tiny_cross_encoder(tmp_path), 32), "texts")
