@@ -20,6 +20,14 @@ from crosstune.train.pointwise import train_pointwise
 from models import WORDS, tiny_cross_encoder
 from training import dev_of, random_groups, tiny_settings
 
+GROUPS: dict[str, dict[str, object]] = {
+    "groups": {"loss": "lambda"},
+    "layers": {"layers": 1, "freeze_layers": 0, "layer_decay": 0.9},
+    "lora": {"lora": {"rank": 2, "learning_rate": 1e-3}},
+    "windows": {"loss": "listmle", "max_tokens": 20, "windows": {"aggregate": "max", "overlap": 2}},
+}
+"""What is changed in each training on groups, by the folder that it goes to."""
+
 
 def _examples() -> Iterator[Example]:
     for number in range(40):
@@ -36,15 +44,18 @@ def main(folder: Path) -> None:
                 tiny_cross_encoder(folder / "base")
             ).bert
             base.save_pretrained(folder / "base")
-        for name in ("groups", "pairs"):
+        for name in (*GROUPS, "pairs"):
             (folder / name).mkdir(exist_ok=True)
     groups = [
         dataclasses.replace(group, doc_ids=group.doc_ids[:2], docs=group.docs[:2], labels=[1, 0])
         for group in random_groups(7)
     ]
     collection, run = dev_of(groups)
-    settings = tiny_settings(groups_per_step=6, epochs=4, learning_rate=1e-4, teacher="none", loss="lambda")
-    train(groups, collection, run, str(folder / "model"), settings, 5, folder / "groups")
+    for name, changes in GROUPS.items():
+        settings = tiny_settings(
+            **{"groups_per_step": 6, "epochs": 4, "learning_rate": 1e-4, "teacher": "none"} | changes
+        )
+        train(groups, collection, run, str(folder / "model"), settings, 5, folder / name)
     pointwise = PointwiseSettings.model_validate(
         {"max_tokens": 32, "max_query_tokens": 12, "batch_pairs": 16, "accumulate": 2, "steps": 6}
         | {"warmup_steps": 2, "learning_rate": 1e-4, "shuffle_buffer": 16, "dropout": 0.0}

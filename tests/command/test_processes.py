@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -14,6 +15,7 @@ from conftest import write_collection
 from safetensors.torch import load_file
 
 from crosstune.run import STAGES
+from processes_program import GROUPS
 from resumed import ALONE, assert_equal_trainings, crosstune, recipe_with_a_start
 from training import assert_same_training
 
@@ -63,14 +65,15 @@ def test_two_processes_of_accelerate_do_the_run_of_one(tmp_path: Path, recipe: P
 
 @pytest.mark.slow
 def test_three_processes_share_steps_that_cannot_be_shared_out_evenly(tmp_path: Path) -> None:
+    paths = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
     for name, launcher in (("one", ()), ("three", (*TORCHRUN, "3"))):
         (tmp_path / name).mkdir()
         command = [sys.executable, *launcher, str(TESTS / "processes_program.py"), str(tmp_path / name)]
         done = subprocess.run(
-            command, env=ALONE | {"PYTHONPATH": str(TESTS)}, capture_output=True, text=True, check=False
+            command, env=ALONE | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-    for training in ("groups", "pairs"):
+    for training in (*GROUPS, "pairs"):
         model = f"{training}/model/model.safetensors"
         start = load_file(tmp_path / "one" / "model" / "model.safetensors")
         found = load_file(tmp_path / "one" / model)

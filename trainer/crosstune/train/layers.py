@@ -11,6 +11,7 @@ import torch
 from crosstune.errors import InputError
 from crosstune.files import replace_folder
 from crosstune.models import has_ranking_head
+from crosstune.processes import is_first
 from crosstune.progress import say
 from crosstune.train.model import load_cross_encoder
 from crosstune.train.saving import copy_tokenizer
@@ -54,9 +55,12 @@ def chosen_layers(wanted: int | Sequence[int], total: int) -> list[int]:
 def with_layers(base: Path, wanted: int | Sequence[int], rule: LengthRule, seed: int, folder: Path) -> Path:
     """The base with these layers alone, as a model folder in `folder`: with its head, where it has one, and
     its tokenizer. Raises `InputError` for layers that it does not have, or whose weights do not fit where
-    they would stand."""
+    they would stand. Of several processes the first makes it, before the others come here."""
     from transformers import AutoModelForSequenceClassification
 
+    reduced = folder / "reduced"
+    if not is_first():
+        return reduced
     whole = load_cross_encoder(base, rule, seed)
     name, layers = layers_of(whole)
     kept = chosen_layers(wanted, len(layers))
@@ -72,9 +76,9 @@ def with_layers(base: Path, wanted: int | Sequence[int], rule: LengthRule, seed:
     staging = folder / "reduced.partial"
     (smaller if has_ranking_head(base) else smaller.base_model).save_pretrained(staging)
     copy_tokenizer(base, staging)
-    replace_folder(staging, folder / "reduced")
+    replace_folder(staging, reduced)
     say(f"  the base's layers {', '.join(map(str, kept))} are kept, of {len(layers)}")
-    return folder / "reduced"
+    return reduced
 
 
 def _config(whole: PretrainedConfig, kept: Sequence[int]) -> PretrainedConfig:
