@@ -19,11 +19,13 @@ from conftest import Crosstune
 from transformers import AutoModelForSequenceClassification
 
 import crosstune as crosstune_package
+from commands import main_in
 from crosstune.data import DenseSettings
 from crosstune.data.first_stages.vector_index import VectorIndex
 from crosstune.errors import CheckFailed, CrosstuneError, InputError, MissingExtra
 from crosstune.records import SPLITS
 from crosstune.results.runs import open_runs
+from models import tiny_cross_encoder
 
 Damage = Callable[[Path], object]
 
@@ -109,6 +111,36 @@ def test_what_a_whole_run_would_end_without_is_said_at_its_beginning(
     done = crosstune("run", recipe, f"run_dir={tmp_path / 'run'}", *words)
     assert done.code == 2, done.err
     assert message in done.err
+    assert not (tmp_path / "run" / "retrieve").exists()
+
+
+def _configured(**changes: object) -> Damage:
+    def damage(model: Path) -> None:
+        path = model / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda model: tiny_cross_encoder(model, vocab_size=50),
+            "and the model's embedding has 50 rows; ids up to 49 were expected",
+        ),
+        (_configured(pad_token_id=None), "config.json: pad_token_id is missing"),
+        (_configured(pad_token_id=9999), "config.json: pad_token_id is 9999, and the embedding has"),
+        (_configured(pad_token_id=-1), "config.json: pad_token_id is -1, and the embedding has"),
+        (lambda model: (model / "tokenizer.json").unlink(), "tokenizer.json: no such file"),
+    ],
+)
+def test_a_base_that_cannot_read_its_tokens_is_refused_before_retrieval(
+    recipe: Path, tmp_path: Path, damage: Damage, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(tmp_path / "model")
+    assert main_in(tmp_path, "run", recipe, f"run_dir={tmp_path / 'run'}") == 2
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "run" / "retrieve").exists()
 
 

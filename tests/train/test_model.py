@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from crosstune.errors import InputError
 from crosstune.serve.pairs import LengthRule, PairEncoder
@@ -88,6 +88,35 @@ def test_max_tokens_beyond_the_positions_is_refused(tmp_path: Path) -> None:
     positions = json.loads((folder / "config.json").read_text())["max_position_embeddings"]
     with pytest.raises(InputError, match=f"set train.max_tokens={positions} or less"):
         load_cross_encoder(folder, LengthRule(positions + 1, 8), seed=0)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_embedding_has_rows_is_refused(tmp_path: Path) -> None:
+    """An added token counts; rows without a token, as in models whose rows are rounded up, do no harm."""
+    load_cross_encoder(tiny_cross_encoder(tmp_path / "rounded", vocab_size=128), RULE, seed=0)
+    folder = tiny_cross_encoder(tmp_path / "m")
+    rows = json.loads((folder / "config.json").read_text())["vocab_size"]
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["[NEW]"])
+    tokenizer.save_pretrained(folder)
+    message = rf"'\[NEW\]' has id {rows}, .* has {rows} rows; ids up to {rows - 1} were expected"
+    with pytest.raises(InputError, match=message):
+        load_cross_encoder(folder, RULE, seed=0)
+
+
+def test_weights_with_other_rows_than_the_configuration_says_are_refused(tmp_path: Path) -> None:
+    folder = tiny_cross_encoder(tmp_path / "m")
+    _edit_config(folder, vocab_size=128)
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_cross_encoder(folder, RULE, seed=0)
+
+
+@pytest.mark.parametrize("pad_id", [None, -1, 9999])
+def test_a_padding_without_a_row_is_refused(tmp_path: Path, pad_id: int | None) -> None:
+    folder = tiny_cross_encoder(tmp_path / "m")
+    _edit_config(folder, pad_token_id=pad_id)
+    message = "is missing; a cross-encoder pads" if pad_id is None else f"is {pad_id}, and the embedding has"
+    with pytest.raises(InputError, match=rf"config\.json: pad_token_id {message}"):
+        load_cross_encoder(folder, RULE, seed=0)
 
 
 def test_two_labels_become_one_exactly(tmp_path: Path) -> None:

@@ -21,14 +21,14 @@ USES: dict[Split, str] = {
 def refuse_at_once(recipe: Recipe, folder: RunFolder) -> None:
     """Looks at the collection of the run, which is there, and at the base's configuration.
 
-    Raises `InputError` for a split that is missing or has no positive, for more tokens than the base has
-    positions, for a measure that no installed package computes, and for too few train queries for the
-    learning curve that is asked for.
+    Raises `InputError` for a split that is missing or has no positive, for a base without padding or with
+    fewer rows than its tokenizer has tokens, for more tokens than the base has positions, for a measure that
+    no installed package computes, and for too few train queries for the learning curve that is asked for.
     """
     positives: dict[str, int] = read_json(folder.source)["positives"]
     for split, use in USES.items():
         _check_split(split, use, positives)
-    _check_positions(recipe)
+    _check_base(recipe)
     check_measures(recipe.evaluate.measures)
     if recipe.curve:
         from crosstune.curve.run import check_queries
@@ -50,12 +50,15 @@ def _check_split(split: Split, use: str, positives: dict[str, int]) -> None:
         )
 
 
-def _check_positions(recipe: Recipe) -> None:
+def _check_base(recipe: Recipe) -> None:
     from crosstune.models import resolve_model
-    from crosstune.train.model import check_positions, positions_of
+    from crosstune.train.model import check_positions, read_config, usable_positions
+    from crosstune.train.vocabulary import check_vocabulary
 
     base = resolve_model(recipe.model)
-    positions = positions_of(base)
+    config = read_config(base)
+    check_vocabulary(base, config)
+    positions = usable_positions(config)
     check_positions(base, positions, "train.max_tokens", recipe.train.max_tokens)
     if recipe.adapt.steps:
         check_positions(base, positions, "adapt.max_tokens", recipe.adapt.max_tokens)

@@ -140,6 +140,17 @@ def _survive_forks() -> None:
         os.register_at_fork(after_in_child=lambda: os.environ.update(TOKENIZERS_PARALLELISM="false"))
 
 
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """That of a model's `tokenizer.json`. Raises `InputError` when it is missing or damaged."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; a model folder with a fast tokenizer was expected")
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read as a tokenizer ({error})") from None
+
+
 class PairEncoder:
     """Encodes pairs by a `LengthRule`. Holds no state between calls."""
 
@@ -157,14 +168,7 @@ class PairEncoder:
     @classmethod
     def from_folder(cls, folder: Path, rule: LengthRule) -> PairEncoder:
         """Reads `tokenizer.json`. Raises `InputError` when it is missing or damaged."""
-        path = folder / "tokenizer.json"
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; a model folder with a fast tokenizer was expected")
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:
-            raise InputError(f"{path}: cannot be read as a tokenizer ({error})") from None
-        return cls(tokenizer, rule)
+        return cls(read_tokenizer(folder), rule)
 
     def words(self, texts: Sequence[str]) -> list[Encoding]:
         """Wordpieces of each text, without special tokens and uncut. Runs in parallel."""

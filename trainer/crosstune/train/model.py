@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from crosstune.device import device
 from crosstune.errors import InputError, first_line
 from crosstune.files import read_json
+from crosstune.train.vocabulary import check_padding, check_tokens
 
 if TYPE_CHECKING:
     import torch
@@ -93,11 +94,11 @@ def _load(folder: Path, seed: int, **config: Any) -> PreTrainedModel:
     transformers_logging.disable_progress_bar()
     torch.manual_seed(seed)
     try:
+        given = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **config)
+        check_padding(folder, given)
         return AutoModelForSequenceClassification.from_pretrained(
             folder,
-            config=AutoConfig.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False, **config
-            ),
+            config=given,
             dtype=torch.float32,
             local_files_only=True,
             trust_remote_code=False,
@@ -146,17 +147,20 @@ def _join_two_labels(model: PreTrainedModel) -> None:
 
 
 def positions_of(folder: Path) -> int | None:
-    """`usable_positions` of the model that lies there. Raises `InputError` for a `config.json` that
-    transformers cannot read."""
+    """`usable_positions` of the model that lies there. Raises `InputError` as `read_config`."""
+    return usable_positions(read_config(folder))
+
+
+def read_config(folder: Path) -> PretrainedConfig:
+    """Raises `InputError` for a `config.json` that transformers cannot read."""
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{folder / 'config.json'}: cannot be used ({first_line(error)}); fetch it again"
         ) from None
-    return usable_positions(config)
 
 
 def usable_positions(config: PretrainedConfig) -> int | None:
@@ -179,12 +183,9 @@ def check_positions(base: Path, positions: int | None, key: str, tokens: int) ->
 def _check(model: PreTrainedModel, folder: Path, rule: LengthRule) -> None:
     import torch
 
-    config = model.config
-    if config.pad_token_id is None:
-        raise InputError(
-            f"{folder / 'config.json'}: pad_token_id is missing; a cross-encoder pads its batches"
-        )
-    check_positions(folder, usable_positions(config), "train.max_tokens", rule.max_tokens)
+    if (folder / "tokenizer.json").is_file():  # a start of training has none of its own
+        check_tokens(folder, model.get_input_embeddings().weight.shape[0])
+    check_positions(folder, usable_positions(model.config), "train.max_tokens", rule.max_tokens)
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise InputError(f"{folder}: weight {name} holds NaN or infinity; the model is damaged")
