@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,6 +55,17 @@ def test_a_text_longer_than_the_bases_positions_is_cut_to_them(tmp_path: Path) -
     encoder = BiEncoder(tiny_cross_encoder(tmp_path / "base"), 128)
     assert encoder.model.config.max_position_embeddings == 64
     assert encoder.embed(["a " * 400, "a"], "texts").shape == (2, 32)
+
+
+def test_a_tokenizer_that_names_no_padding_gives_the_same_vectors(tmp_path: Path) -> None:
+    """The base's configuration says what texts are padded with, here as beside a query."""
+    base = tiny_cross_encoder(tmp_path / "base")
+    expected = BiEncoder(base, 128).embed(TEXTS, "texts")
+    path = base / "tokenizer_config.json"
+    values = json.loads(path.read_text())
+    assert values.pop("pad_token") == "[PAD]"
+    path.write_text(json.dumps(values))
+    assert torch.equal(BiEncoder(base, 128).embed(TEXTS, "texts"), expected)
 
 
 @pytest.mark.parametrize("kind", ["base", "adapted"])

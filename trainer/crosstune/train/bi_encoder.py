@@ -139,7 +139,7 @@ class BiEncoder:
 
     def _means(self, model: torch.nn.Module, rows: Sequence[list[int]], *, passage: bool) -> Tensor:
         width = max(len(row) for row in rows)
-        pad_id = self._tokenizer.pad_token_id
+        pad_id = self.model.config.pad_token_id
         every = {
             "input_ids": torch.tensor([row + [pad_id] * (width - len(row)) for row in rows]),
             "attention_mask": torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows]),
