@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from crosstune.errors import InputError
 from crosstune.serve.pairs import LengthRule, PairEncoder
 from crosstune.train import load_cross_encoder, resolve_model
+from crosstune.train.model import positions_of
 from crosstune.train.scoring import score_pairs
+from families import tiny_base
 from models import tiny_cross_encoder
 
 RULE = LengthRule(max_tokens=32, max_query_tokens=12)
@@ -117,6 +119,29 @@ def test_a_padding_without_a_row_is_refused(tmp_path: Path, pad_id: int | None) 
     message = "is missing; a cross-encoder pads" if pad_id is None else f"is {pad_id}, and the embedding has"
     with pytest.raises(InputError, match=rf"config\.json: pad_token_id {message}"):
         load_cross_encoder(folder, RULE, seed=0)
+
+
+@pytest.mark.parametrize("kind", ["roberta", "camembert", "mpnet", "data2vec-text", "longformer"])
+def test_positions_that_start_behind_the_padding_are_fewer(tmp_path: Path, kind: str) -> None:
+    folder = tiny_base(tmp_path / "m", "roberta")
+    values = AutoConfig.from_pretrained(folder).to_dict()
+    del values["model_type"], values["architectures"]
+    if kind == "longformer":
+        values["attention_window"] = 8
+    AutoModel.from_config(AutoConfig.for_model(kind, **values)).save_pretrained(folder)
+    positions = positions_of(folder)
+    assert positions is not None
+    rule = LengthRule(positions, 8)
+    model, encoder = load_cross_encoder(folder, rule, seed=0), PairEncoder.from_folder(folder, rule)
+    (pair,) = encoder.encode([("sort", "sort a list " * 40)])
+    assert len(pair) == positions
+    with torch.inference_mode():
+        first = pair.input_ids[0]  # an id that is no family's padding
+        assert model(input_ids=torch.full((1, positions), first)).logits.isfinite().all()
+        with pytest.raises((IndexError, RuntimeError)):  # there is no further position
+            model(input_ids=torch.full((1, positions + 1), first))
+    with pytest.raises(InputError, match=f"set train.max_tokens={positions} or less"):
+        load_cross_encoder(folder, LengthRule(positions + 1, 8), seed=0)
 
 
 def test_two_labels_become_one_exactly(tmp_path: Path) -> None:

@@ -52,13 +52,12 @@ def _check_split(split: Split, use: str, positives: dict[str, int]) -> None:
 
 def _check_base(recipe: Recipe) -> None:
     from crosstune.models import resolve_model
-    from crosstune.train.model import check_positions, read_config, usable_positions
+    from crosstune.train.model import check_positions, positions_of, read_config
     from crosstune.train.vocabulary import check_vocabulary
 
     base = resolve_model(recipe.model)
-    config = read_config(base)
-    check_vocabulary(base, config)
-    positions = usable_positions(config)
+    check_vocabulary(base, read_config(base))
+    positions = positions_of(base)
     check_positions(base, positions, "train.max_tokens", recipe.train.max_tokens)
     if recipe.adapt.steps:
         check_positions(base, positions, "adapt.max_tokens", recipe.adapt.max_tokens)

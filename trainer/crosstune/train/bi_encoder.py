@@ -65,7 +65,7 @@ class BiEncoder:
         self.model.to(device())
         self._tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True, trust_remote_code=False)
         self._names = model_input_names(self.model.config)
-        self._longest = min(max_tokens, usable_positions(self.model.config) or max_tokens)
+        self._longest = min(max_tokens, usable_positions(self.model) or max_tokens)
         self.markers: Markers | None = None
         self._offset = 0
 

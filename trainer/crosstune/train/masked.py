@@ -129,7 +129,7 @@ def load_masked_model(base: Path, max_tokens: int, seed: int) -> tuple[PreTraine
             f"{base}: cannot be loaded to guess masked words ({first_line(error)}); adapt.steps needs an "
             "encoder of a family that has such a head. Set adapt.steps=0 to do without"
         ) from None
-    check_positions(base, usable_positions(model.config), "adapt.max_tokens", max_tokens)
+    check_positions(base, usable_positions(model), "adapt.max_tokens", max_tokens)
     return model, sorted(report["missing_keys"])
 
 

@@ -147,8 +147,15 @@ def _join_two_labels(model: PreTrainedModel) -> None:
 
 
 def positions_of(folder: Path) -> int | None:
-    """`usable_positions` of the model that lies there. Raises `InputError` as `read_config`."""
-    return usable_positions(read_config(folder))
+    """`usable_positions` of the model that lies there, whose weights are not read. Raises `InputError` as
+    `read_config`, and for a padding that the model has no row for."""
+    import torch
+    from transformers import AutoModel
+
+    config = read_config(folder)
+    check_padding(folder, config)
+    with torch.device("meta"):
+        return usable_positions(AutoModel.from_config(config))
 
 
 def read_config(folder: Path) -> PretrainedConfig:
@@ -163,13 +170,15 @@ def read_config(folder: Path) -> PretrainedConfig:
         ) from None
 
 
-def usable_positions(config: PretrainedConfig) -> int | None:
+def usable_positions(model: PreTrainedModel) -> int | None:
     """How many tokens a text of this model may have; `None` where its positions have no end."""
-    positions = getattr(config, "max_position_embeddings", None)
+    positions = getattr(model.config, "max_position_embeddings", None)
     if not positions:
         return None
-    # RoBERTa's positions start behind the padding's.
-    return int(positions) - (config.pad_token_id + 1 if "roberta" in config.model_type else 0)
+    # In RoBERTa's kin the padding has a position of its own, and the first token's is behind it.
+    tables = [m for name, m in model.named_modules() if name.endswith(".position_embeddings")]
+    paddings = [getattr(table, "padding_idx", None) for table in tables]
+    return int(positions) - max((padding + 1 for padding in paddings if padding is not None), default=0)
 
 
 def check_positions(base: Path, positions: int | None, key: str, tokens: int) -> None:
@@ -185,7 +194,7 @@ def _check(model: PreTrainedModel, folder: Path, rule: LengthRule) -> None:
 
     if (folder / "tokenizer.json").is_file():  # a start of training has none of its own
         check_tokens(folder, model.get_input_embeddings().weight.shape[0])
-    check_positions(folder, usable_positions(model.config), "train.max_tokens", rule.max_tokens)
+    check_positions(folder, usable_positions(model), "train.max_tokens", rule.max_tokens)
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise InputError(f"{folder}: weight {name} holds NaN or infinity; the model is damaged")
