@@ -144,6 +144,13 @@ def test_positions_that_start_behind_the_padding_are_fewer(tmp_path: Path, kind:
         load_cross_encoder(folder, LengthRule(positions + 1, 8), seed=0)
 
 
+def test_a_configuration_that_makes_no_model_is_refused(tmp_path: Path) -> None:
+    folder = tiny_cross_encoder(tmp_path / "m")
+    _edit_config(folder, num_attention_heads=5)
+    with pytest.raises(InputError, match=r"no model can be made of its config\.json .*multiple"):
+        positions_of(folder)
+
+
 def test_two_labels_become_one_exactly(tmp_path: Path) -> None:
     folder = tiny_cross_encoder(tmp_path / "m")
     torch.manual_seed(3)

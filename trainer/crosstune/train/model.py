@@ -148,14 +148,20 @@ def _join_two_labels(model: PreTrainedModel) -> None:
 
 def positions_of(folder: Path) -> int | None:
     """`usable_positions` of the model that lies there, whose weights are not read. Raises `InputError` as
-    `read_config`, and for a padding that the model has no row for."""
+    `read_config`, and for a configuration that makes no model of text."""
     import torch
     from transformers import AutoModel
 
     config = read_config(folder)
     check_padding(folder, config)
-    with torch.device("meta"):
-        return usable_positions(AutoModel.from_config(config))
+    try:
+        with torch.device("meta"):
+            return usable_positions(AutoModel.from_config(config, trust_remote_code=False))
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise InputError(
+            f"{folder}: no model can be made of its config.json ({first_line(error)}); fetch it again, or "
+            "name a base of another family"
+        ) from None
 
 
 def read_config(folder: Path) -> PretrainedConfig:
