@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -76,14 +77,43 @@ def test_groups_that_teach_nothing_at_all_are_refused(
         check_targets(groups, loss)
 
 
-@pytest.mark.parametrize("loss", [name for name, kind in KINDS.items() if kind.learns_from == "teacher"])
-@pytest.mark.parametrize(
-    "scores", [[None, None], [1.0, None], [1.0, float("nan")], [1.0, float("inf")], [1.0]]
-)
-def test_a_missing_score_of_a_teacher_is_refused(loss: LossName, scores: list[float | None]) -> None:
+@pytest.mark.parametrize("loss", KINDS)
+@pytest.mark.parametrize("scores", [[None, None], [1.0, None]])
+def test_a_missing_score_of_a_teacher_is_refused_or_told(
+    loss: LossName, scores: list[float | None], capsys: pytest.CaptureFixture[str]
+) -> None:
     groups = [_group(0, [1, 0], [2.0, 1.0]), _group(1, [1, 0], scores)]
-    with pytest.raises(InputError, match=r"1 of 2 groups lack them \(the first is query 'q1'\)"):
+    lack = "1 of 2 groups lack them (the first is query 'q1')"
+    if KINDS[loss].learns_from == "teacher":
+        with pytest.raises(InputError, match=re.escape(lack)):
+            check_targets(groups, loss)
+    else:
         check_targets(groups, loss)
+        assert f"{lack}: these learn from their labels alone" in capsys.readouterr().err
+        check_targets([_group(0, [1, 0]), _group(1, [1, 0])], loss)
+        assert "lack" not in capsys.readouterr().err, "without a teacher none are missed"
+
+
+@pytest.mark.parametrize("loss", ["lce", "bce", "kl"])
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ([1.0], "'q1' has 1 teacher_scores for 2 documents"),
+        ([1.0, None, 2.0], "'q1' has 3 teacher_scores for 2 documents"),
+        ([1.0, float("nan")], "'q1' has the teacher score nan for document '1-1'"),
+        ([float("-inf"), None], "'q1' has the teacher score -inf for document '1-0'"),
+    ],
+)
+def test_scores_that_are_none_of_these_documents_or_no_numbers_are_refused(
+    loss: LossName, scores: list[float | None], words: str, tmp_path: Path
+) -> None:
+    """Before anything is loaded: there is no model."""
+    groups = [_group(0, [1, 0], [2.0, 1.0]), _group(1, [1, 0], scores)]
+    with pytest.raises(InputError, match=words):
+        check_targets(groups, loss)
+    settings = TrainSettings.model_validate({"loss": loss})
+    with pytest.raises(InputError, match=words):
+        train(groups, Collection("c", {}, {}, {}), {}, "no model", settings, 5, tmp_path)
 
 
 @pytest.mark.parametrize("loss", KINDS)

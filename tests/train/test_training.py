@@ -21,7 +21,6 @@ from crosstune.train import load_cross_encoder, train
 from crosstune.train.batching import GroupCollator, TokenizedGroups
 from crosstune.train.dev import DevJudge
 from crosstune.train.fusion import MEASURE
-from crosstune.train.loss_kinds import KINDS, LossName
 from crosstune.train.losses import LOSSES, Lists
 from crosstune.train.precision import layers_in_bf16
 from crosstune.train.scoring import score_pairs
@@ -278,36 +277,11 @@ def test_micro_batches_give_the_gradient_of_one_padded_batch(tmp_path: Path, los
         assert torch.allclose(gradient, gradients[1][name], atol=1e-6), name
 
 
-@pytest.mark.parametrize("loss", ["bce", "lambda", "kl", "margin_mse", "teacher_mse", "teacher_ranknet"])
-def test_how_a_teacher_is_mixed_in(tmp_path: Path, loss: LossName) -> None:
-    """Every step sees all groups and the rate is next to nothing, so that the losses logged are the initial
-    model's: the loss itself if it learns from a teacher, else `kl` before both in equal parts."""
-    scores = [[3.0, -1.0, 0.5, 0.0], [0.0, 1.0, 2.0, 3.0], [4.0, 0.0, 0.0, 1.0], [1.0, 2.0, -2.0, 0.0]]
-    groups = [
-        dataclasses.replace(g, teacher_scores=[*s]) for g, s in zip(random_groups(4), scores, strict=True)
-    ]
-    collection, run = dev_of(groups)
-    base = tiny_cross_encoder(tmp_path / "base")
-    settings = tiny_settings(loss=loss, groups_per_step=4, epochs=4, evaluations=1, learning_rate=1e-12)
-    train(groups, collection, run, str(base), settings, 5, tmp_path)
-    pairs = [(group.query, doc) for group in groups for doc in group.docs]
-    logits = score_pairs(load_cross_encoder(base, RULE, 5), PairEncoder.from_folder(base, RULE), pairs)
-    step = Lists(
-        torch.tensor(logits).view(4, 4),
-        torch.tensor([[1.0, 0.0, 0.0, 0.0]] * 4),
-        torch.tensor(scores),
-        torch.ones(4, 4, dtype=torch.bool),
-    )
-    own, distilled = (LOSSES[name](step).item() for name in (loss, "kl"))
-    taught = KINDS[loss].learns_from == "teacher"
-    expected = [own] * 4 if taught else [distilled] * 2 + [(own + distilled) / 2] * 2
-    log = [json.loads(line) for line in (tmp_path / "train_log.jsonl").read_text().splitlines()]
-    assert [row["loss"] for row in log if "loss" in row] == pytest.approx(expected, rel=1e-4)
-
-
 def test_groups_of_unequal_size_train(tmp_path: Path) -> None:
     groups = [
-        dataclasses.replace(g, doc_ids=g.doc_ids[:n], docs=g.docs[:n], labels=g.labels[:n])
+        dataclasses.replace(
+            g, doc_ids=g.doc_ids[:n], docs=g.docs[:n], labels=g.labels[:n], teacher_scores=[None] * n
+        )
         for g, n in zip(random_groups(8), [2, 3, 4, 2, 3, 4, 2, 4], strict=True)
     ]
     collection, run = dev_of(random_groups(4))

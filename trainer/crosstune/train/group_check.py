@@ -46,12 +46,30 @@ def check_labels(groups: Sequence[Group], loss: LossName) -> None:
         say(f"  train.loss = {loss} takes labels 0 and 1: {above} positives with a grade above 1 count as 1")
 
 
+def check_scores(groups: Sequence[Group]) -> None:
+    """Raises `InputError` for a group whose teacher's scores are not one a document, or no finite numbers;
+    what a teacher was not asked is `None`."""
+    for group in groups:
+        scores, where = group.teacher_scores, f"the group of query {group.query_id!r}"
+        if len(scores) != len(group.docs):
+            raise InputError(
+                f"{where} has {len(scores)} teacher_scores for {len(group.docs)} documents; give one a "
+                "document, null where there is none"
+            )
+        for doc_id, score in zip(group.doc_ids, scores, strict=True):
+            if score is not None and not math.isfinite(score):
+                raise InputError(
+                    f"{where} has the teacher score {score} for document {doc_id!r}; a score must be a "
+                    "finite number, or null where there is none"
+                )
+
+
 def check_targets(groups: Sequence[Group], loss: LossName) -> None:
     """Raises `InputError` when a loss that learns from a teacher misses scores, and when no group has
-    anything to learn from; says how many have nothing."""
+    anything to learn from; says how many have nothing, and how many lack the scores that others have."""
     kind = KINDS[loss]
-    if kind.learns_from == "teacher":
-        _check_scores(groups, loss)
+    check_scores(groups)
+    _check_taught(groups, loss)
     idle = [group for group in groups if not _ABLE[kind.needs](group)]
     if len(idle) == len(groups):
         raise InputError(
@@ -66,20 +84,20 @@ def check_targets(groups: Sequence[Group], loss: LossName) -> None:
         )
 
 
-def _check_scores(groups: Sequence[Group], loss: LossName) -> None:
-    without = [group for group in groups if not _scored(group)]
-    if without:
+def _check_taught(groups: Sequence[Group], loss: LossName) -> None:
+    without = [group for group in groups if None in group.teacher_scores]
+    if not without:
+        return
+    lack = f"{len(without)} of {len(groups)} groups lack them (the first is query {without[0].query_id!r})"
+    if KINDS[loss].learns_from == "teacher":
         raise InputError(
-            f"train.loss = {loss} learns from a teacher's scores, and {len(without)} of {len(groups)} groups "
-            f"lack them (the first is query {without[0].query_id!r}). train.teacher = base or adapted gives "
-            "them where it ranks dev better than the first stage; a cross-encoder does with mine.teacher and "
-            "mine.distill_teacher=true; or choose a train.loss that learns from labels, for example lce"
+            f"train.loss = {loss} learns from a teacher's scores, and {lack}. train.teacher = base or "
+            "adapted gives them where it ranks dev better than the first stage; a cross-encoder does with "
+            "mine.teacher and mine.distill_teacher=true; or choose a train.loss that learns from labels, "
+            "for example lce"
         )
-
-
-def _scored(group: Group) -> bool:
-    scores = [score for score in group.teacher_scores if score is not None and math.isfinite(score)]
-    return len(scores) == len(group.docs)
+    if len(without) < len(groups):
+        say(f"  of a teacher's scores, {lack}: these learn from their labels alone")
 
 
 _ABLE: dict[Needs, Callable[[Group], bool]] = {

@@ -32,7 +32,8 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
     pairs into micro-batches never changes the gradient, and each part of an accumulated step counts by what
     it holds. A loss that learns from a teacher is all that is learned from.
     With one that learns from labels, and groups that carry a teacher's logits, the first half of the steps
-    learns from these alone and the rest from both in equal parts. `rerank_dev(model)` returns what dev
+    learns from these alone and the rest from both in equal parts; groups beside them that carry none learn
+    from their labels all the while. `rerank_dev(model)` returns what dev
     says, nDCG@10 among it, and is what `evaluate` reports. `signs` sees every step for the doctor. `rates`
     makes the optimizer's groups where weights have rates of their own.
 
@@ -104,11 +105,22 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
     def token_ids(self, inputs: dict[str, Any]) -> Tensor:
         return torch.cat([batch["input_ids"].flatten() for batch in inputs["micro_batches"]])
 
-    def _step_loss(self, lists: Lists, of_groups: float, of_documents: float) -> Tensor:
+    def _step_loss(self, lists: Lists, of_groups: float | Tensor, of_documents: float | Tensor) -> Tensor:
         """`of_groups`, `of_documents`: what a mean over these counts in the step."""
         share = of_documents if self._kind.needs == "a document" else of_groups
-        if self._kind.learns_from == "teacher" or lists.teacher[lists.mask].isnan().any():
+        taught = ~(lists.teacher.isnan() & lists.mask).any(dim=1)
+        if self._kind.learns_from == "teacher" or not taught.any():
             return share * self._loss(lists)
+        if not taught.all():
+            of_both = [
+                self._step_loss(
+                    _chosen(lists, some),
+                    of_groups * some.sum() / len(some),
+                    of_documents * lists.mask[some].sum() / lists.mask.sum(),
+                )
+                for some in (taught, ~taught)
+            ]
+            return of_both[0] + of_both[1]
         distilled = of_groups * kl_divergence(lists)
         if self.state.global_step < TEACHER_ALONE * self.state.max_steps:
             return distilled
@@ -138,6 +150,11 @@ class GroupTrainer(RowTrainer, MicroBatchTrainer):
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+
+def _chosen(lists: Lists, some: Tensor) -> Lists:
+    """`some`: bool `[groups]`."""
+    return Lists(lists.logits[some], lists.labels[some], lists.teacher[some], lists.mask[some])
 
 
 def _as_table(values: Tensor, inputs: dict[str, Any]) -> Tensor:

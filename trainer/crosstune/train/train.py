@@ -20,7 +20,7 @@ from crosstune.train.arguments import training_arguments
 from crosstune.train.config import MICRO_BATCH_TOKENS, TrainSettings
 from crosstune.train.dev import DevJudge, DevVerdict
 from crosstune.train.doctor.facts import look_at, plan
-from crosstune.train.group_check import check_dev, check_labels, check_targets
+from crosstune.train.group_check import check_dev, check_labels, check_scores, check_targets
 from crosstune.train.loss_kinds import KINDS
 from crosstune.train.model import load_cross_encoder
 from crosstune.train.saving import save_model
@@ -206,6 +206,7 @@ def _refuse_early(
 ) -> None:
     check_step(settings.groups_per_step, "train.groups_per_step")
     check_labels(groups, settings.loss)
+    check_scores(groups)
     check_trackers(settings.report_to)
     check_dev(collection, dev_candidates)
 
