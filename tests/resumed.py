@@ -78,16 +78,16 @@ def killed_at(place: str, *words: object, number: int = 1) -> str:
     return done.stderr
 
 
-def assert_equal_trainings(found: Path, wanted: Path) -> None:
-    """Every file of two stages is equal bit by bit, but for the seconds in `train.json`."""
+def assert_equal_trainings(found: Path, wanted: Path, told: str = "train.json") -> None:
+    """Every file of two stages is equal bit by bit, but for the seconds in the summary `told`."""
     files = [
         {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         for folder in (found, wanted)
     ]
     for contents in files:
-        summary = json.loads(contents.pop(Path("train.json")))
+        summary = json.loads(contents.pop(Path(told)))
         assert summary.pop("seconds") > 0
-        contents[Path("train.json")] = json.dumps(summary).encode()
+        contents[Path(told)] = json.dumps(summary).encode()
     assert files[0].keys() == files[1].keys()
     different = [str(name) for name, content in files[0].items() if content != files[1][name]]
     assert not different, different

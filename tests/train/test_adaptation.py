@@ -21,6 +21,7 @@ from crosstune.train.adaptation import AdaptSummary, adapt_to_corpus
 from crosstune.train.masked import UNMASKED, MaskedTexts, load_masked_model, load_masker, pieces_of
 from families import FAMILIES, tiny_base
 from models import tiny_cross_encoder
+from resumed import assert_equal_trainings
 from training import WORDS, dev_of, random_groups, tiny_settings
 
 
@@ -119,13 +120,7 @@ def test_a_kill_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.undo()
     monkeypatch.setenv("CROSSTUNE_CACHE", str(tmp_path / "cache"))
     _adapt(base, tmp_path / "killed")
-    weights = [tmp_path / name / "model/model.safetensors" for name in ("killed", "whole")]
-    assert weights[0].read_bytes() == weights[1].read_bytes()
-    losses = [
-        [json.loads(line).get("eval_loss") for line in (tmp_path / name / "adapt_log.jsonl").open()]
-        for name in ("killed", "whole")
-    ]
-    assert losses[0] == losses[1]
+    assert_equal_trainings(tmp_path / "killed", tmp_path / "whole", "adapt.json")
 
 
 def test_a_kill_when_all_is_written_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

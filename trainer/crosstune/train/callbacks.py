@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
     from transformers import TrainerControl, TrainerState, TrainingArguments
 
+TIMES = ("_runtime", "_per_second")
+"""Ends of the names of what `Trainer` measures on a clock."""
+
 
 class JsonlLog(TrainerCallback):  # type: ignore[misc]
-    """Appends each log entry to a file; a training that goes on has those of its checkpoint. The
-    last entry of `Trainer`, with the times and the mean loss of this call alone, is left out."""
+    """Appends each log entry to a file; a training that goes on has those of its checkpoint. What two equal
+    trainings do not share is left out: times of evaluations, and the last entry of `Trainer`, with the times
+    and the mean loss of this call alone."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -40,7 +44,8 @@ class JsonlLog(TrainerCallback):  # type: ignore[misc]
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps({"step": row["step"], **dict(sorted(row.items()))}) + "\n"  # as a checkpoint sorts them
+    kept = {name: value for name, value in sorted(row.items()) if not name.endswith(TIMES)}
+    return json.dumps({"step": row["step"], **kept}) + "\n"  # as a checkpoint sorts them
 
 
 class LastStep(TrainerCallback):  # type: ignore[misc]
