@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from pathlib import Path
 
@@ -33,6 +34,17 @@ def random_groups(count: int, seed: int = 0) -> list[Group]:
         ids = [f"{number}-{place}" for place in range(4)]
         groups.append(Group(f"q{number}", query, ids, docs, [1, 0, 0, 0], [None] * 4, [None] * 4))
     return groups
+
+
+def long_groups(count: int, seed: int = 0) -> list[Group]:
+    """As `random_groups`, but the documents are of 1 to some 200 words, with the old text at the end."""
+    rng = random.Random(seed)
+    return [
+        dataclasses.replace(
+            group, docs=[f"{random_text(rng, rng.choice([1, 30, 60, 190]))} {doc}" for doc in group.docs]
+        )
+        for group in random_groups(count, seed)
+    ]
 
 
 def dev_of(groups: list[Group]) -> tuple[Collection, Run]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,7 +14,6 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from crosstune.errors import CheckFailed, InputError
 from crosstune.serve.pairs import LengthRule, PairEncoder
 from crosstune.train import load_cross_encoder, train
-from crosstune.train.checkpoints import Checkpoints
 from crosstune.train.comparison.segments import Markers
 from crosstune.train.lora import ADAPTER, add_adapters, merge_adapters
 from crosstune.train.packed import packed
@@ -28,7 +26,6 @@ from encoders import gradients, padded_batch, tiny_encoder
 from families import FAMILIES, tiny_base
 from models import tiny_cross_encoder
 from training import (
-    assert_same_training,
     dev_of,
     headless_base,
     positives_last,
@@ -171,34 +168,6 @@ def test_a_merge_that_loses_the_adapters_fails(tmp_path: Path, monkeypatch: pyte
     add_adapters(model, LoraSettings(rank=4), 0, 2, seed=1)
     with pytest.raises(CheckFailed, match=r"adapters cannot be merged: a logit differs by \d"):
         merge_adapters(_disturbed(model), PairEncoder.from_folder(base, RULE), PAIRS, base, tmp_path)
-
-
-def test_an_interrupted_training_with_adapters_ends_as_one_that_was_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    settings: dict[str, Any] = {
-        "epochs": 4,
-        "evaluations": 4,
-        "teacher": "none",
-        "lora": {"rank": 2, "dropout": 0.1},
-    }
-    whole, _ = train_tiny(tmp_path, "whole", **settings)
-    marked = Checkpoints.on_save
-
-    def killed(self: Checkpoints, *arguments: object, **named: object) -> None:
-        marked(self, *arguments, **named)  # type: ignore[arg-type]
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Checkpoints, "on_save", killed)
-    with pytest.raises(KeyboardInterrupt):
-        train_tiny(tmp_path, "cut", **settings)
-    monkeypatch.undo()
-    groups = random_groups(24)
-    collection, candidates = dev_of(groups[:12])
-    cut = tmp_path / "cut"
-    train(groups, collection, candidates, str(tmp_path / "base"), tiny_settings(**settings), 5, cut)
-    assert "continuing from checkpoint-3" in capsys.readouterr().err
-    assert_same_training(cut, whole, atol=0, rtol=0)
 
 
 def test_a_start_as_comparison_keeps_its_marks_and_trains_its_own_layer_whole(tmp_path: Path) -> None:

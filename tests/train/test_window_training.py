@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import random
 from pathlib import Path
@@ -24,29 +23,18 @@ from crosstune.train.scoring import score_pairs
 from crosstune.train.windows import take_best_windows, words_of
 from crosstune.trec import read_run
 from models import tiny_cross_encoder
-from training import assert_same_training, dev_of, random_groups, random_text, tiny_settings
+from training import assert_same_training, dev_of, long_groups, random_text, tiny_settings
 
 RULE = LengthRule(32, 12, windows=Windows(4, 5))
 NAMES = ["input_ids", "attention_mask", "token_type_ids"]
 MAX = {"aggregate": "max", "overlap": 4, "most": 5}
 
 
-def _long_groups(count: int, seed: int = 0) -> list[Group]:
-    """As `random_groups`, but the documents are of 1 to some 200 words, with the old text at the end."""
-    rng = random.Random(seed)
-    return [
-        dataclasses.replace(
-            group, docs=[f"{random_text(rng, rng.choice([1, 30, 60, 190]))} {doc}" for doc in group.docs]
-        )
-        for group in random_groups(count, seed)
-    ]
-
-
 @pytest.mark.parametrize("loss", ["lce", "lambda", "bce", "listmle"])
 @pytest.mark.parametrize("budget", [64, 100_000])
 def test_the_gradient_is_that_of_the_maximum_over_all_windows(tmp_path: Path, loss: str, budget: int) -> None:
     folder = tiny_cross_encoder(tmp_path / "base")
-    data = TokenizedGroups(_long_groups(4), PairEncoder.from_folder(folder, RULE))
+    data = TokenizedGroups(long_groups(4), PairEncoder.from_folder(folder, RULE))
     rows = [data[index] for index in range(4)]
     torch.manual_seed(0)
     teacher = torch.rand(4, 4, dtype=torch.float64)
@@ -82,7 +70,7 @@ def test_the_gradient_is_that_of_the_maximum_over_all_windows(tmp_path: Path, lo
 
 def _trained(tmp_path: Path, name: str, **changes: object) -> Path:
     base = tiny_cross_encoder(tmp_path / "base")
-    groups = _long_groups(16)
+    groups = long_groups(16)
     collection, run = dev_of(groups[:6])
     out = tmp_path / name
     out.mkdir()
@@ -132,7 +120,7 @@ def test_windows_are_chosen_by_words_that_are_up_to_date(
 def test_dev_and_the_logged_loss_are_by_the_best_window(tmp_path: Path) -> None:
     out = _trained(tmp_path, "out", groups_per_step=16, learning_rate=1e-12, dropout=0.2)
     model, encoder = load_cross_encoder(out / "model", RULE, 0), PairEncoder.from_folder(out / "model", RULE)
-    groups = _long_groups(16)
+    groups = long_groups(16)
     for query_id, row in read_run(out / "dev.tuned.trec").items():
         docs = dict(zip(groups[int(query_id[1:])].doc_ids, groups[int(query_id[1:])].docs, strict=True))
         pairs = [(groups[int(query_id[1:])].query, docs[doc_id]) for doc_id in row]
