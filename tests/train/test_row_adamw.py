@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
+import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,9 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import Parameter
 
-from crosstune.train import row_trainer
+from crosstune.train import row_trainer, train
+from crosstune.train.loop import GroupTrainer
 from crosstune.train.row_adamw import RowAdamW
-from training import assert_same_training, train_tiny
+from crosstune.trec import read_run
+from models import tiny_cross_encoder
+from training import WORDS, assert_same_training, dev_of, random_groups, tiny_settings, train_tiny
 
 ROWS, WIDTH = 12, 3
 STEP = st.tuples(
@@ -117,3 +123,38 @@ def test_a_training_is_that_of_dense_gradients(
     norms = [[row["grad_norm"] for line in log if "grad_norm" in (row := json.loads(line))] for log in logs]
     assert max(norms[0]) > 0.5, "the gradient was clipped"
     assert norms[0] == pytest.approx(norms[1], rel=1e-3)
+
+
+def test_dev_is_scored_with_no_row_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step has one group and half of the words; dev has them all."""
+    rng = random.Random(4)
+    groups = [
+        dataclasses.replace(
+            group,
+            query=" ".join(rng.choices(words, k=3)),
+            docs=[" ".join(rng.choices(words, k=8)) for _ in group.docs],
+        )
+        for group, words in zip(random_groups(8), [WORDS[:8], WORDS[8:]] * 4, strict=True)
+    ]
+    evaluate, moved = GroupTrainer.evaluate, []
+
+    def twice(self: GroupTrainer, *given: Any, **named: Any) -> dict[str, float]:
+        table = self.model.get_input_embeddings().weight
+        before = table.detach().clone()
+        found = evaluate(self, *given, **named)
+        kept = tmp_path / "out" / "dev" / f"{self.state.global_step}.trec"
+        scores = read_run(kept)
+        self.settle()
+        self._rerank_dev(self.model)
+        assert read_run(kept) == scores
+        moved.append(not torch.equal(table, before))
+        return found
+
+    monkeypatch.setattr(GroupTrainer, "evaluate", twice)
+    (tmp_path / "out").mkdir()
+    rules = tiny_settings(
+        teacher="none", groups_per_step=1, epochs=1, evaluations=4, learning_rate=1e-2, patience=9
+    )
+    base = tiny_cross_encoder(tmp_path / "base")
+    train(groups, *dev_of(groups), str(base), rules, 5, tmp_path / "out")
+    assert moved == [True] * 4, "rows had waited"
