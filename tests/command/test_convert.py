@@ -285,6 +285,16 @@ def test_a_header_of_tab_separated_files_is_no_record_and_said(tmp_path: Path, c
     assert set(read_collection(tmp_path / "out2").queries) == {"01", "02"}
 
 
+def test_qrels_that_pandas_wrote(tmp_path: Path, crosstune: Crosstune) -> None:
+    folder = beir(tmp_path / "in")
+    (folder / "qrels/train.tsv").write_text("query_id\tcorpus_id\tscore\n01\t007\t3.0\n", encoding="utf-8")
+    done = crosstune("convert", "in", "out")
+    assert done.code == 0, done.err
+    assert "train.tsv:1: a header (query_id, corpus_id, score), not read as a judgement" in done.err
+    assert "test.tsv:1: a header" not in done.err
+    assert read_collection(tmp_path / "out").qrels["train"] == {"01": {"007": 3}}
+
+
 def test_candidates_without_a_text_are_counted(tmp_path: Path, crosstune: Crosstune) -> None:
     _trec_with(JUDGED, a="301 Q0 D2 1 2 x\n301 Q0 X1 2 1 x\n", b="302 Q0 D1 1 2 x\n303 Q0 D1 1 2 x\n")(
         tmp_path / "in"
@@ -599,7 +609,7 @@ JUDGED = "301 0 D1 1\n"
             "are judged twice, 1 (at in/qrels.train.tsv:1) and 2",
         ),
         (_msmarco_with("qrels.tsv", "01\t0\t1\t1\n"), "in/qrels.tsv: the name says no split"),
-        (_beir_with("qrels/train.tsv", "01\t007\t1.0\n"), "train.tsv:4: grade '1.0' is not an integer"),
+        (_beir_with("qrels/train.tsv", "01\t007\t0.5\n"), "train.tsv:4: grade '0.5' is not an integer"),
         (_beir_with("qrels/other.tsv", "01\t007\t1\n"), "other.tsv: the name says no split"),
         (_beir_with("corpus.jsonl", '{"_id": 7, "text": "x"}\n'), 'corpus.jsonl:4: "_id" is 7; a string'),
         (_beir_with("collection.json", '{"schema": 9}'), 'collection.json: the field "schema" is 9'),

@@ -9,6 +9,7 @@ import pytest
 from crosstune.data import prepare_collection, read_collection
 from crosstune.errors import InputError
 from crosstune.files import sha256_folder
+from crosstune.trec import read_qrels as read_judged
 
 CORPUS = '{"_id": "007", "title": "Title", "text": "text"}\n{"_id": "d2", "text": "second"}\n'
 QUERIES = '{"_id": "q1", "text": "a query"}\n{"_id": "q2", "text": "another"}\n'
@@ -43,6 +44,20 @@ def test_a_bom_crlf_and_blank_lines_are_no_trouble(tmp_path: Path) -> None:
         )
     )
     assert (plain.passages, plain.queries, plain.qrels) == (dos.passages, dos.queries, dos.qrels)
+
+
+@pytest.mark.parametrize("header", ["query_id\tcorpus_id\tscore", "query id\tid\tgrade"])
+def test_a_header_of_any_names_and_whole_grades_of_floats_are_read(
+    tmp_path: Path, header: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """BEIR's loader passes over the first line whatever it says, and pandas writes 1 as 1.0."""
+    folder = _write(tmp_path / "c", train=f"{header}\nq1\t007\t2.0\nq2\td2\t1\n")
+    assert read_collection(folder).qrels == read_collection(_write(tmp_path / "plain")).qrels
+    path = folder / "qrels" / "train.tsv"
+    assert read_judged(path) == {"q1": {"007": 2}, "q2": {"d2": 1}}
+    read_collection(folder)
+    names = header.replace("\t", ", ")
+    assert capsys.readouterr().err == f"note: {path}:1: a header ({names}), not read as a judgement\n"
 
 
 def test_judgements_of_unknown_ids_are_counted(tmp_path: Path) -> None:
@@ -91,7 +106,9 @@ def test_odd_but_usable_input_is_counted(tmp_path: Path) -> None:
         ("corpus.jsonl", '{"_id": "a b", "text": "x"}\n', "a string without spaces was expected"),
         ("corpus.jsonl", '{"_id": "a"}\n', r"text is missing"),
         ("queries.jsonl", '{"_id": "a", "text": 3}\n', r"queries\.jsonl:1: .*text is int"),
-        ("qrels/train.tsv", "q1\t007\tmuch\n", r"train\.tsv:1: grade 'much' is not an integer"),
+        ("qrels/train.tsv", "q1\t007\t1\nq1\td2\tmuch\n", r"train\.tsv:2: grade 'much' is not an integer"),
+        ("qrels/train.tsv", "q1\t007\t0.5\n", r"train\.tsv:1: grade '0\.5' is not an integer"),
+        ("qrels/train.tsv", "q1\t007\tnan\n", r"train\.tsv:1: grade 'nan' is not an integer"),
         (
             "qrels/train.tsv",
             "q1 0 007 1\n",

@@ -159,9 +159,36 @@ def _falling(scores: list[float]) -> bool:
     return all(before >= after for before, after in pairwise(scores))
 
 
+def is_header(line: str) -> bool:
+    """Whether a first line of BEIR's qrels is one of names: three columns, the third no number. BEIR's own
+    loader passes over the first line whatever it says, so the names differ from data set to data set."""
+    columns = line.split("\t") if "\t" in line else line.split()
+    if len(columns) != 3:
+        return False
+    try:
+        float(columns[2])
+    except ValueError:
+        return True
+    return False
+
+
+def whole_number(text: str) -> int | None:
+    """The number that a grade says, None for what is no whole one. 1.0 is what pandas makes of 1 in a column
+    that has gaps."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None
+
+
 def read_qrels(path: Path) -> Qrels:
     """Reads relevance judgements: TREC's `qid iter docno grade`, or BEIR's `query-id corpus-id score`
-    (tab-separated, with or without its header).
+    (tab-separated, with or without a header).
 
     Raises `InputError` with file and line for another number of columns, a grade that is no integer, or
     a document that is judged twice for one query with different grades.
@@ -170,7 +197,7 @@ def read_qrels(path: Path) -> Qrels:
     width = 0
     for number, line in read_lines(path):
         columns = line.split()
-        if not columns or (number == 1 and columns[0] == "query-id"):
+        if not columns or (number == 1 and is_header(line)):
             continue
         width = width or len(columns)
         if len(columns) not in (3, 4) or len(columns) != width:
@@ -179,10 +206,9 @@ def read_qrels(path: Path) -> Qrels:
                 "BEIR's, 3 (query-id corpus-id score)" + (f", here {width}" if width in (3, 4) else "")
             )
         query_id, doc_id, text = columns[0], columns[-2], columns[-1]
-        try:
-            grade = int(text)
-        except ValueError:
-            raise InputError(f"{path}:{number}: grade {text!r} is not an integer") from None
+        grade = whole_number(text)
+        if grade is None:
+            raise InputError(f"{path}:{number}: grade {text!r} is not an integer")
         if abs(grade) > LARGEST_GRADE:
             raise InputError(f"{path}:{number}: grade {text}; at most {LARGEST_GRADE:,} was expected")
         if qrels.setdefault(query_id, {}).setdefault(doc_id, grade) != grade:

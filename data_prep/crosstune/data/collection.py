@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from crosstune.data.convert import convert, source_digest
 from crosstune.data.readers import FORMATS, Source, parse_source
-from crosstune.data.readers.beir import read_corpus, read_qrels, read_queries
+from crosstune.data.readers.beir import header_notes, read_corpus, read_qrels, read_queries
 from crosstune.data.readers.records import Passage, Query, split_named
 from crosstune.data.schema import COLLECTION_FILE, COLLECTION_VERSION, check_folder
 from crosstune.data.splits import SplitRule
@@ -17,6 +18,7 @@ from crosstune.data.stdlib import StdlibMode, build_stdlib
 from crosstune.errors import InputError
 from crosstune.files import COMPRESSED, find_file, sha256_files
 from crosstune.label_sources import HUMAN, SOURCES_FILE, count_sources, folder_sources
+from crosstune.progress import say
 from crosstune.records import OF_UNKNOWN_DOCUMENTS, SPLITS, Collection, Qrels, Split
 
 LONG_DOCUMENT_CHARACTERS = 1_000_000
@@ -97,11 +99,19 @@ def read_collection(folder: Path, *, judged: bool = True) -> Collection:
     for split in SPLITS:
         path = find_file(folder / "qrels" / f"{split}.tsv")
         if path.exists():
+            for note in header_notes([path]):
+                _say_once(f"note: {note}")
             qrels[split] = _qrels(path, split, queries, passages, counts)
     if not qrels and judged:
         raise InputError(f"{folder / 'qrels'}: none of train.tsv, dev.tsv and test.tsv is there")
     counts.update(count_sources(folder_sources(folder), qrels))
     return Collection(folder.name, passages, queries, qrels, dict(counts))
+
+
+@cache
+def _say_once(message: str) -> None:
+    """Several stages of a run read its collection."""
+    say(message)
 
 
 def _check_names(folder: Path) -> None:

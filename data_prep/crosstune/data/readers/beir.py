@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from crosstune.data.readers.records import Judgement, Passage, Query
 from crosstune.errors import InputError
 from crosstune.files import read_jsonl, read_lines
 from crosstune.records import Split
+from crosstune.trec import is_header
 
 _OWN = {"_id", "title", "text"}
+_HEADER = ["query-id", "corpus-id", "score"]
 
 
 def read_corpus(path: Path) -> Iterator[Passage]:
@@ -59,13 +61,13 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def read_qrels(path: Path, split: Split | None = None) -> Iterator[Judgement]:
-    """Lines of `query-id corpus-id score` between tabs, with or without that header.
+    """Lines of `query-id corpus-id score` between tabs, with or without a header of any names.
 
     Raises `InputError` with file and line for another number of columns and a grade that is no integer.
     """
     for number, line in read_lines(path):
         columns = line.split("\t")
-        if not line.strip() or (number == 1 and columns[0] == "query-id"):
+        if not line.strip() or (number == 1 and is_header(line)):
             continue
         at = f"{path}:{number}"
         if len(columns) != 3:
@@ -75,3 +77,12 @@ def read_qrels(path: Path, split: Split | None = None) -> Iterator[Judgement]:
             )
         query_id, doc_id, grade = (column.strip() for column in columns)
         yield Judgement(query_id, doc_id, parse_grade(grade, at), at, split)
+
+
+def header_notes(paths: Iterable[Path]) -> Iterator[str]:
+    """Says of each qrels file with a header of other names than BEIR's that this line is not read."""
+    for path in paths:
+        first = next((line for _, line in read_lines(path)), "")
+        names = first.split("\t")
+        if is_header(first) and names != _HEADER:
+            yield f"{path}:1: a header ({', '.join(names)}), not read as a judgement"

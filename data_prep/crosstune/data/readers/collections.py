@@ -63,7 +63,8 @@ class CollectionFiles:
     @property
     def notes(self) -> list[str]:
         tables = [path for path, role in self.roles.items() if role in _TABLES]
-        notes = [*self.passed_over, *msmarco.header_notes(tables)]
+        judged = [path for path, role in self.roles.items() if role == "beir qrels"]
+        notes = [*self.passed_over, *msmarco.header_notes(tables), *beir.header_notes(judged)]
         if "top1000" in self.roles.values():
             notes.append("top1000 files hold no scores: each of their candidates has the score 0")
         return notes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from crosstune.errors import InputError
-from crosstune.trec import LARGEST_GRADE
+from crosstune.trec import LARGEST_GRADE, whole_number
 
 
 def content_id(text: str) -> str:
@@ -23,15 +23,14 @@ def check_id(value: object, field: str, at: str) -> str:
 
 
 def parse_grade(text: str, at: str) -> int:
-    """A whole number, which may be below 0 (not relevant). Raises `InputError` for anything else, and for one
-    beyond `LARGEST_GRADE`."""
-    try:
-        grade = int(text)
-    except ValueError:
+    """A whole number, which may be below 0 (not relevant) and written as 1.0. Raises `InputError` for
+    anything else, and for one beyond `LARGEST_GRADE`."""
+    grade = whole_number(text)
+    if grade is None:
         raise InputError(
             f"{at}: grade {text!r} is not an integer; relevance grades are whole numbers, 0 or less for not "
             "relevant: round or scale the file's grades first"
-        ) from None
+        )
     return check_grade(grade, at)
 
 

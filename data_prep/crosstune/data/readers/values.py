@@ -44,23 +44,13 @@ def grades(row: Mapping[str, Any], field: str, at: str, count: int) -> list[int]
 
 def _grade(value: object, at: str) -> int:
     if isinstance(value, str):
-        return _parsed_grade(value, at)
+        return parse_grade(value, at)
     if isinstance(value, int | float) and math.isfinite(value) and value == int(value):
         return check_grade(int(value), at)
     raise InputError(
         f"{at} holds {value!r}; relevance grades are whole numbers. Scores of a teacher belong in "
         "teacher_scores"
     )
-
-
-def _parsed_grade(text: str, at: str) -> int:
-    """1.0 is what pandas makes of 1 in a column that has gaps."""
-    try:
-        number = float(text)
-    except ValueError:
-        return parse_grade(text, at)
-    whole = math.isfinite(number) and number.is_integer()
-    return check_grade(int(number), at) if whole else parse_grade(text, at)
 
 
 def optional_scores(row: Mapping[str, Any], field: str, at: str, count: int) -> list[float | None]:
