@@ -295,6 +295,21 @@ def test_qrels_that_pandas_wrote(tmp_path: Path, crosstune: Crosstune) -> None:
     assert read_collection(tmp_path / "out").qrels["train"] == {"01": {"007": 3}}
 
 
+def test_judgements_of_one_name_a_split(tmp_path: Path, crosstune: Crosstune) -> None:
+    """As a recipe reads the folder where it is."""
+    qrels = beir(tmp_path / "in") / "qrels"
+    (qrels / "train.tsv").rename(qrels / "validation.tsv")
+    (qrels / "all.tsv").write_text("no judgements")
+    assert "all.tsv: the name says no split" in crosstune("convert", "in", "out").err
+    (qrels / "train.tsv").write_text("01\t10\t1\n")
+    done = crosstune("convert", "in", "out")
+    assert done.code == 0, done.err
+    assert "note: file not read: in/qrels/all.tsv" in done.err
+    assert read_collection(tmp_path / "out").qrels["dev"] == {"01": {"007": 3, "ïd-é": 0}}
+    (qrels / "dev.tsv").write_text("01\t10\t1\n")
+    assert "validation.tsv: is of dev, and so is dev.tsv" in crosstune("convert", "in", "again").err
+
+
 def test_candidates_without_a_text_are_counted(tmp_path: Path, crosstune: Crosstune) -> None:
     _trec_with(JUDGED, a="301 Q0 D2 1 2 x\n301 Q0 X1 2 1 x\n", b="302 Q0 D1 1 2 x\n303 Q0 D1 1 2 x\n")(
         tmp_path / "in"

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from crosstune.data import prepare_collection, read_collection
+from crosstune.data import beir_digest, prepare_collection, read_collection
 from crosstune.errors import InputError
 from crosstune.files import sha256_folder
+from crosstune.qrels_files import split_file, split_of
 from crosstune.trec import read_qrels as read_judged
 
 CORPUS = '{"_id": "007", "title": "Title", "text": "text"}\n{"_id": "d2", "text": "second"}\n'
@@ -156,16 +157,11 @@ def test_a_missing_folder_and_missing_qrels_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "others", "message"),
     [
-        (
-            "validation.tsv",
-            ["train"],
-            r"qrels/validation\.tsv: .*train\.tsv, dev\.tsv, test\.tsv; rename it to dev\.tsv",
-        ),
         ("eval.tsv.gz", ["train"], r"qrels/eval\.tsv\.gz: .*; rename it to test\.tsv\.gz"),
         (
             "validation.tsv",
             ["train", "dev"],
-            r"qrels/validation\.tsv: .*; name it after its split, or move it out",
+            r"qrels/validation\.tsv: is of dev, and so is dev\.tsv beside it; keep one",
         ),
         ("all.tsv", ["train"], r"qrels/all\.tsv: .*; name it after its split, or move it out"),
     ],
@@ -180,6 +176,32 @@ def test_judgements_under_another_name_are_not_left_out(
     (folder / "qrels" / name).write_text(QRELS)
     with pytest.raises(InputError, match=message):
         read_collection(folder)
+
+
+@pytest.mark.parametrize("name", ["validation", "valid", "val"])
+def test_dev_may_have_other_names(tmp_path: Path, name: str) -> None:
+    folder = _write(tmp_path / "c", **{"train": QRELS, name: QRELS})
+    assert list(read_collection(folder).qrels) == ["train", "dev"]
+    assert split_file(folder / "qrels", "dev").name == f"{name}.tsv"
+    assert split_of(Path(f"{name}.tsv.gz")) == "dev"
+    before = beir_digest(folder)
+    (folder / "qrels" / f"{name}.tsv").write_text(QRELS.replace("\t1", "\t3"))
+    assert beir_digest(folder) != before
+    (folder / "qrels" / ("valid.tsv" if name == "val" else "val.tsv")).write_text(QRELS)
+    with pytest.raises(InputError, match=r"is of dev, and so is"):
+        read_collection(folder)
+
+
+def test_further_files_beside_all_splits_are_told_of_and_not_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = _write(tmp_path / "c", train=QRELS, dev=QRELS, test=QRELS)
+    before = beir_digest(folder)
+    (folder / "qrels" / "all.tsv").write_text("no judgements")
+    read_collection(folder)
+    assert [len(judged) for judged in read_collection(folder).qrels.values()] == [2, 2, 2]
+    assert capsys.readouterr().err == f"note: file not read: {folder / 'qrels' / 'all.tsv'}\n"
+    assert beir_digest(folder) == before
 
 
 def test_an_unknown_kind_of_collection_is_refused(tmp_path: Path) -> None:

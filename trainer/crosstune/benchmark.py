@@ -21,7 +21,8 @@ from crosstune.evaluate.measures import in_order
 from crosstune.files import find_file
 from crosstune.label_sources import warn_generated
 from crosstune.progress import say
-from crosstune.records import Qrels, Run
+from crosstune.qrels_files import split_file
+from crosstune.records import Qrels, Run, Split
 from crosstune.rerankers.libraries import Library, open_library
 from crosstune.rerankers.rerank import Job, Reranked, rerank_by_library, with_rest
 from crosstune.rerankers.settings import EndpointSettings
@@ -41,7 +42,7 @@ class Request:
     endpoints: tuple[EndpointSettings, ...]
     libraries: Mapping[str, str]
     collection: str | None
-    split: str
+    split: Split
     queries: Path | None
     corpus: Path | None
     qrels: Path | None
@@ -146,7 +147,7 @@ def _files(request: Request, scratch: Path) -> _Files:
         if request.queries or request.corpus:
             raise InputError("--collection has its own queries and corpus; leave --queries and --corpus out")
         folder = prepare_collection(request.collection, scratch / "collection")
-        qrels = request.qrels or find_file(folder / "qrels" / f"{request.split}.tsv")
+        qrels = request.qrels or split_file(folder / "qrels", request.split)
         return _Files(find_file(folder / "queries.jsonl"), find_file(folder / "corpus.jsonl"), qrels)
     if not (request.queries and request.corpus and request.qrels):
         raise InputError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from crosstune.errors import InputError
 from crosstune.files import find_file, read_lines
 from crosstune.progress import say
+from crosstune.qrels_files import split_of
 from crosstune.records import SPLITS, Qrels, Split
 
 SOURCES_FILE = "sources.tsv"
@@ -85,7 +86,7 @@ def count_sources(sources: Iterable[LabelSource], qrels: Mapping[Split, Qrels]) 
 
 def warn_generated(qrels: Path) -> None:
     """Says so where `sources.tsv` beside these judgements names some of them."""
-    split = qrels.name.partition(".")[0]
+    split = split_of(qrels)
     rows = folder_sources(qrels.parent.parent) if qrels.parent.name == "qrels" else []
     count = sum(row.split == split and row.source != HUMAN for row in rows)
     if count:

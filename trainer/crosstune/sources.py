@@ -13,9 +13,10 @@ from crosstune.errors import InputError
 from crosstune.evaluate.assess import CEILING, FIRST_STAGE
 from crosstune.evaluate.folder import EvaluationFolder
 from crosstune.evaluate.ids import check_shared
-from crosstune.files import find_file, read_json
+from crosstune.files import read_json
 from crosstune.label_sources import warn_generated
 from crosstune.progress import say
+from crosstune.qrels_files import split_file
 from crosstune.recipe import MsMarcoRecipe, is_procedure, load_recipe
 from crosstune.records import Qrels, Run, Split
 from crosstune.run import STAGES, RunFolder, StageName
@@ -151,7 +152,7 @@ def _run_folder(folder: RunFolder, first_stage: Path | None) -> Source:
         systems[recommended],
         systems,
         split=SPLIT,
-        qrels=find_file(collection / "qrels" / f"{SPLIT}.tsv"),
+        qrels=split_file(collection / "qrels", SPLIT),
         only=evaluated,
         known_alone=f"{SPLIT}_judgements_of_unknown_document" in read_json(folder.source)["counts"],
         collection=collection,

@@ -7,6 +7,7 @@ import math
 from crosstune.errors import InputError
 from crosstune.evaluate.measures import check_measures
 from crosstune.files import read_json
+from crosstune.qrels_files import split_file
 from crosstune.recipe import Recipe
 from crosstune.records import Split
 from crosstune.run import RunFolder
@@ -27,7 +28,7 @@ def refuse_at_once(recipe: Recipe, folder: RunFolder) -> None:
     """
     positives: dict[str, int] = read_json(folder.source)["positives"]
     for split, use in USES.items():
-        _check_split(split, use, positives)
+        _check_split(split, use, positives, folder)
     _check_base(recipe)
     check_measures(recipe.evaluate.measures)
     if recipe.curve:
@@ -37,15 +38,16 @@ def refuse_at_once(recipe: Recipe, folder: RunFolder) -> None:
         check_queries(min(most, recipe.mine.max_groups or most))
 
 
-def _check_split(split: Split, use: str, positives: dict[str, int]) -> None:
+def _check_split(split: Split, use: str, positives: dict[str, int], folder: RunFolder) -> None:
     if split not in positives:
         message = f"the collection has no {split} split (qrels/{split}.tsv); {use}"
         if split == "dev" and "test" in positives:
             message += "; crosstune convert IN OUT draws one from train, and collection=beir:OUT takes it"
         raise InputError(message)
     if not positives[split]:
+        name = split_file(folder.collection_folder() / "qrels", split).name
         raise InputError(
-            f"qrels/{split}.tsv of the collection holds no grade above 0, so that no passage is relevant; "
+            f"qrels/{name} of the collection holds no grade above 0, so that no passage is relevant; "
             f"{use}. Grades of 1 or more say relevant, 0 not"
         )
 

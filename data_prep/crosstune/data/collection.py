@@ -19,6 +19,7 @@ from crosstune.errors import InputError
 from crosstune.files import COMPRESSED, find_file, sha256_files
 from crosstune.label_sources import HUMAN, SOURCES_FILE, count_sources, folder_sources
 from crosstune.progress import say
+from crosstune.qrels_files import QrelsFiles, qrels_files
 from crosstune.records import OF_UNKNOWN_DOCUMENTS, SPLITS, Collection, Qrels, Split
 
 LONG_DOCUMENT_CHARACTERS = 1_000_000
@@ -62,7 +63,8 @@ def beir_digest(folder: Path) -> str:
     may change."""
     names = ("corpus.jsonl", "queries.jsonl", COLLECTION_FILE, SOURCES_FILE)
     named = [find_file(folder / name) for name in names]
-    return sha256_files(folder, [p for p in (*named, *(folder / "qrels").glob("*.tsv*")) if p.is_file()])
+    judged = qrels_files(folder / "qrels").read.values()
+    return sha256_files(folder, [path for path in (*named, *judged) if path.is_file()])
 
 
 def _source(spec: str) -> Source:
@@ -76,14 +78,14 @@ def _source(spec: str) -> Source:
 
 
 def read_collection(folder: Path, *, judged: bool = True) -> Collection:
-    """Reads `corpus.jsonl`, `queries.jsonl` and the `qrels/*.tsv` that are there.
+    """Reads `corpus.jsonl`, `queries.jsonl` and the `qrels/*.tsv` that are there, by `qrels_files`.
 
     A passage is title and text joined by a space. What cannot be used but does no harm (judgements of
     unknown ids, queries without positives, empty texts) is counted in `counts`, and so are the queries and
     judgements that no person made. A query of dev or test of which no judged passage is in the corpus stays,
     judged `{}`: it counts 0 for every system. Raises `InputError` for the rest: a missing file (queries and
-    qrels may be missing when not `judged`), judgements in a file that is named after no split, invalid JSON
-    or UTF-8, a duplicate id, a grade that is no integer.
+    qrels may be missing when not `judged`), judgements in two files of one split, or in one of another name
+    where a split is missing, invalid JSON or UTF-8, a duplicate id, a grade that is no integer.
     """
     if not folder.is_dir():
         raise InputError(
@@ -95,13 +97,13 @@ def read_collection(folder: Path, *, judged: bool = True) -> Collection:
     asked = find_file(folder / "queries.jsonl")
     queries = _texts(read_queries(asked), "query", counts) if judged or asked.exists() else {}
     qrels: dict[Split, Qrels] = {}
-    _check_names(folder / "qrels")
-    for split in SPLITS:
-        path = find_file(folder / "qrels" / f"{split}.tsv")
-        if path.exists():
-            for note in header_notes([path]):
-                _say_once(f"note: {note}")
-            qrels[split] = _qrels(path, split, queries, passages, counts)
+    files = qrels_files(folder / "qrels")
+    _check_names(files)
+    unread = (f"file not read: {path}" for path in files.passed_over)
+    for note in (*unread, *header_notes(files.read.values())):
+        _say_once(f"note: {note}")
+    for split, path in files.read.items():
+        qrels[split] = _qrels(path, split, queries, passages, counts)
     if not qrels and judged:
         raise InputError(f"{folder / 'qrels'}: none of train.tsv, dev.tsv and test.tsv is there")
     counts.update(count_sources(folder_sources(folder), qrels))
@@ -114,16 +116,14 @@ def _say_once(message: str) -> None:
     say(message)
 
 
-def _check_names(folder: Path) -> None:
+def _check_names(files: QrelsFiles) -> None:
     """All commands find a split by one name; judgements under another would be left out without a word."""
-    for path in sorted(folder.glob("*.tsv*")):
-        name = path.name.removesuffix(path.suffix) if path.suffix in COMPRESSED else path.name
-        stem, _, suffix = name.rpartition(".")
-        if suffix != "tsv" or stem in SPLITS or name.startswith("."):
+    for path in files.further:
+        if path in files.passed_over:
             continue
-        split = split_named(name)
-        if split and not find_file(folder / f"{split}.tsv").exists():
-            advice = f"rename it to {split}{path.name.removeprefix(stem)}"
+        split = split_named(path.name)
+        if split and split not in files.read:
+            advice = f"rename it to {split}.tsv{path.suffix if path.suffix in COMPRESSED else ''}"
         else:
             advice = "name it after its split, or move it out of the folder"
         raise InputError(

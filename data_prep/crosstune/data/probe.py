@@ -15,8 +15,8 @@ from crosstune.data.collection import collection_digest, prepare_collection, rea
 from crosstune.data.first_stages.checks import Checker
 from crosstune.data.first_stages.settings import Bm25Settings
 from crosstune.errors import InputError
-from crosstune.files import find_file
 from crosstune.progress import say
+from crosstune.qrels_files import split_file
 from crosstune.records import Qrels, Run, Split
 from crosstune.settings import Settings
 
@@ -63,7 +63,7 @@ def probe_digest(settings: ProbeSettings, splits: Sequence[Split], seed: int) ->
     kind, _, where = spec.partition(":")
     if kind == "beir":
         qrels = Path(where).expanduser() / "qrels"
-        if not any(find_file(qrels / f"{split}.tsv").is_file() for split in splits):
+        if not any(split_file(qrels, split).is_file() for split in splits):
             raise _no_split(spec, splits, str(qrels))
     return digest
 

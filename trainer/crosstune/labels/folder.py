@@ -27,6 +27,7 @@ from crosstune.label_sources import (
     folder_sources,
     source_lines,
 )
+from crosstune.qrels_files import split_file
 from crosstune.records import SPLITS, Collection, Split
 
 
@@ -143,7 +144,7 @@ def _query_rows(source: Path, queries: Sequence[NewQuery]) -> Iterator[dict[str,
 
 def _write_qrels(source: Labelled, folder: Path, split: Split, labels: Sequence[NewLabel]) -> dict[str, int]:
     """The judgements that were there, and after them the new ones; how many by whom."""
-    path = find_file(source.path / "qrels" / f"{split}.tsv")
+    path = split_file(source.path / "qrels", split)
     before: list[Judgement] = list(read_qrels(path)) if path.is_file() else []
     new = [label for label in labels if label.split == split]
     if not before and not new:

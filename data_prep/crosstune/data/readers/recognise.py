@@ -19,6 +19,7 @@ from crosstune.data.schema import COLLECTION_FILE, COLLECTION_VERSION, COMPANION
 from crosstune.errors import InputError
 from crosstune.files import COMPRESSED, read_lines
 from crosstune.label_sources import SOURCES_FILE, is_sources
+from crosstune.qrels_files import qrels_files
 
 FAMILIES = ("beir", "msmarco", "trec")
 FORMATS = (*FAMILIES, "triples", *NAMES, "datasets", "groups", "ir_datasets")
@@ -151,6 +152,10 @@ def _shown(kind: str, paths: Mapping[Path, str]) -> str:
 
 
 def _collection(roles: Mapping[Path, str], source: Source, passed_over: Sequence[str]) -> CollectionFiles:
+    folders = {path.parent for path, role in roles.items() if role == "beir qrels"}
+    further = {path for folder in folders for path in qrels_files(folder).passed_over}
+    passed_over = [*passed_over, *(f"file not read: {path}" for path in sorted(further))]
+    roles = {path: role for path, role in roles.items() if path not in further}
     family = family_of(list(roles.values()))
     if source.kind in FAMILIES and source.kind != family:
         kept = {p: role for p, role in roles.items() if ROLES[role][0] == source.kind}
