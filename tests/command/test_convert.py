@@ -626,7 +626,7 @@ JUDGED = "301 0 D1 1\n"
         (_msmarco_with("qrels.tsv", "01\t0\t1\t1\n"), "in/qrels.tsv: the name says no split"),
         (_beir_with("qrels/train.tsv", "01\t007\t0.5\n"), "train.tsv:4: grade '0.5' is not an integer"),
         (_beir_with("qrels/other.tsv", "01\t007\t1\n"), "other.tsv: the name says no split"),
-        (_beir_with("corpus.jsonl", '{"_id": 7, "text": "x"}\n'), 'corpus.jsonl:4: "_id" is 7; a string'),
+        (_beir_with("corpus.jsonl", '{"_id": 7.5, "text": "x"}\n'), 'corpus.jsonl:4: "_id" is 7.5; a string'),
         (_beir_with("collection.json", '{"schema": 9}'), 'collection.json: the field "schema" is 9'),
         (_write("rows.jsonl", ROW + "[1, 2]\n"), "rows.jsonl:2: a JSON object was expected, found list"),
         (_write("rows.jsonl", ROW + '{"query": "x"}\n'), 'rows.jsonl:2: "positive" is missing'),

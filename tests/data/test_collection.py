@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from crosstune.data import beir_digest, prepare_collection, read_collection
+from crosstune.data import SplitRule, beir_digest, convert, prepare_collection, read_collection
 from crosstune.errors import InputError
+from crosstune.evaluate.breakdown import read_query_rows
 from crosstune.files import sha256_folder
 from crosstune.qrels_files import split_file, split_of
+from crosstune.serve.bulk.texts import texts_on_disk
 from crosstune.trec import read_qrels as read_judged
 
 CORPUS = '{"_id": "007", "title": "Title", "text": "text"}\n{"_id": "d2", "text": "second"}\n'
@@ -103,7 +105,15 @@ def test_odd_but_usable_input_is_counted(tmp_path: Path) -> None:
             CORPUS + '{"_id": "d2", "text": "x"}\n',
             r"corpus\.jsonl:3: id 'd2' is already on line 2",
         ),
-        ("corpus.jsonl", '{"_id": 7, "text": "x"}\n', r'corpus\.jsonl:1: "_id" is 7; a string'),
+        *(
+            ("corpus.jsonl", f'{{"_id": {n}, "text": "x"}}\n', rf'corpus\.jsonl:1: "_id" is {said}; a string')
+            for n, said in (("7.0", r"7\.0"), ("true", "True"), ("null", "None"))
+        ),
+        (
+            "corpus.jsonl",
+            '{"_id": "7", "text": "x"}\n{"_id": 7, "text": "x"}\n',
+            "id '7' is already on line 1",
+        ),
         ("corpus.jsonl", '{"_id": "a b", "text": "x"}\n', "a string without spaces was expected"),
         ("corpus.jsonl", '{"_id": "a"}\n', r"text is missing"),
         ("queries.jsonl", '{"_id": "a", "text": 3}\n', r"queries\.jsonl:1: .*text is int"),
@@ -176,6 +186,22 @@ def test_judgements_under_another_name_are_not_left_out(
     (folder / "qrels" / name).write_text(QRELS)
     with pytest.raises(InputError, match=message):
         read_collection(folder)
+
+
+def test_an_integer_is_an_id(tmp_path: Path) -> None:
+    """As a data frame's numbering is written to JSON; TREC files and qrels hold the same digits."""
+    corpus, queries = '{"_id": 0, "text": "first"}\n', '{"_id": 12, "text": "a query"}\n'
+    folder = _write(tmp_path / "c", corpus, queries, train="12\t0\t1\n")
+    collection = read_collection(folder)
+    assert (collection.passages, collection.queries) == ({"0": "first"}, {"12": "a query"})
+    assert collection.qrels == {"train": {"12": {"0": 1}}}
+    assert read_query_rows(folder / "queries.jsonl")["12"]["text"] == "a query"
+    with texts_on_disk(tmp_path / "texts") as texts:
+        texts.want("documents", "0", 1)
+        texts.read("documents", folder / "corpus.jsonl", tmp_path / "run")
+        assert texts.get("documents", "0") == "first"
+    convert(str(folder), tmp_path / "out", rule=SplitRule(dev=0, test=0))
+    assert '{"_id": "0", "title": "", "text": "first"}' in (tmp_path / "out/corpus.jsonl").read_text()
 
 
 @pytest.mark.parametrize("name", ["validation", "valid", "val"])

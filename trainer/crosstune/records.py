@@ -87,6 +87,11 @@ class Candidate(NamedTuple):
     passage: str
 
 
+def json_id(value: object) -> object:
+    """An id of a JSON row: an integer is taken as its decimal digits, as qrels and runs write it."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def ranking(scores: Mapping[str, float]) -> list[str]:
     """Document ids best first, as trec_eval orders them: by score, ties by document id, descending."""
     return [doc for doc, _ in sorted(scores.items(), key=lambda item: (item[1], item[0]), reverse=True)]

@@ -11,7 +11,7 @@ from typing import Any
 
 from crosstune.errors import InputError
 from crosstune.files import read_jsonl, read_lines
-from crosstune.records import Qrels
+from crosstune.records import Qrels, json_id
 
 LENGTHS = (1, 2, 4, 8, 16, 32)
 POSITIVES = (0, 1, 2, 5, 10)
@@ -48,7 +48,7 @@ def read_query_rows(path: Path) -> Rows:
 
 
 def _jsonl(path: Path) -> Iterable[tuple[int, Any, Mapping[str, Any]]]:
-    return ((number, row.get("_id"), row) for number, row in read_jsonl(path))
+    return ((number, json_id(row.get("_id")), row) for number, row in read_jsonl(path))
 
 
 def _tsv(path: Path) -> Iterable[tuple[int, Any, Mapping[str, Any]]]:

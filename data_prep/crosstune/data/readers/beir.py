@@ -55,6 +55,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             found = "missing" if "text" not in row else f"{type(text).__name__}"
             raise InputError(f'{at}: "text" (or "title") is no string: text is {found}')
         check_text(identifier + title + text, at)
+        row["_id"] = identifier
         yield at, row
     if empty:
         raise InputError(f"{path}: is empty; one JSON object with _id and text a line was expected")

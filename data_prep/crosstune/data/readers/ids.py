@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from crosstune.errors import InputError
+from crosstune.records import json_id
 from crosstune.trec import LARGEST_GRADE, whole_number
 
 
@@ -14,9 +15,11 @@ def content_id(text: str) -> str:
 
 
 def check_id(value: object, field: str, at: str) -> str:
-    """The id as it stands. Raises `InputError` for all but a string without white space."""
+    """The id as it stands, an integer as its decimal digits. Raises `InputError` for all but these and a
+    string without white space."""
+    value = json_id(value)
     if not isinstance(value, str) or len(value.split()) != 1 or value.strip() != value:
-        written = "_".join(str(value).split()) if isinstance(value, str | int) else ""
+        written = "_".join(value.split()) if isinstance(value, str) else ""
         hint = f", such as {written!r}, wherever the id stands" if written else ""
         raise InputError(f"{at}: {field} is {value!r}; a string without spaces was expected{hint}")
     return value

@@ -8,12 +8,11 @@ from typing import Any
 
 from crosstune.data.readers.ids import check_grade, parse_grade
 from crosstune.errors import InputError
+from crosstune.records import json_id
 
 
 def text(row: Mapping[str, Any], field: str, at: str) -> str:
-    value = row.get(field)
-    if isinstance(value, int) and field.endswith("_id") and not isinstance(value, bool):
-        return str(value)
+    value = json_id(row.get(field)) if field.endswith("_id") else row.get(field)
     if not isinstance(value, str):
         raise InputError(f'{at}: "{field}" is {_found(row, field)}; a string was expected')
     return value
@@ -28,7 +27,7 @@ def strings(row: Mapping[str, Any], field: str, at: str, *, needed: bool = True)
         return [value]
     values = list(value) if isinstance(value, list | tuple) else None
     if values is not None and field.endswith("_ids"):
-        values = [str(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in values]
+        values = [json_id(value) for value in values]
     if values is None or not all(isinstance(entry, str) for entry in values) or (needed and not values):
         raise InputError(
             f'{at}: "{field}" is {_found(row, field)}; a string or a list of strings was expected'

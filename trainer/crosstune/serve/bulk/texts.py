@@ -10,6 +10,7 @@ from typing import Literal
 
 from crosstune.errors import InputError
 from crosstune.files import read_jsonl
+from crosstune.records import json_id
 from crosstune.serve.given import checked_text
 
 Table = Literal["queries", "documents"]
@@ -38,7 +39,7 @@ class Texts:
         that the file lacks (with the run's line).
         """
         for number, row in read_jsonl(path):
-            identifier, text, title = row.get("_id"), row.get("text"), row.get("title") or ""
+            identifier, text, title = json_id(row.get("_id")), row.get("text"), row.get("title") or ""
             if not (isinstance(identifier, str) and isinstance(text, str) and isinstance(title, str)):
                 found = ", ".join(f"{name} ({type(value).__name__})" for name, value in row.items())
                 raise InputError(
