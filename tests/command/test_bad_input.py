@@ -88,7 +88,7 @@ def _no_split(split: str) -> Damage:
     [
         (_no_split("train"), [], "no train split (qrels/train.tsv)"),
         (_no_split("dev"), [], "no dev split (qrels/dev.tsv); it chooses the checkpoint"),
-        (_no_split("dev"), [], "crosstune convert IN OUT draws one from train"),
+        *((_no_split(s), [], "crosstune convert IN OUT draws what is missing") for s in SPLITS),
         (_no_split("test"), [], "no test split (qrels/test.tsv)"),
         *((_irrelevant(s), [], f"qrels/{s}.tsv of the collection holds no grade above 0") for s in SPLITS),
         (None, ["train.max_tokens=8000"], "positions, train.max_tokens is 8000; set train.max_tokens="),

@@ -376,7 +376,7 @@ def test_trec_car(tmp_path: Path, crosstune: Crosstune) -> None:
     for rest in ("train", "train.run", "dev.run"):
         path = tmp_path / "in" / rest
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    done = crosstune("convert", "in", "out")
+    done = crosstune("convert", "in", "out", "--test", 0)
     assert done.code == 0, done.err
     collection = read_collection(tmp_path / "out")
     assert collection.passages == texts

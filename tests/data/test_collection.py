@@ -230,6 +230,22 @@ def test_further_files_beside_all_splits_are_told_of_and_not_read(
     assert beir_digest(folder) == before
 
 
+def test_a_test_split_alone_is_divided_to_train_and_whole_to_evaluate(tmp_path: Path) -> None:
+    queries = "".join(f'{{"_id": "q{n}", "text": "{chr(97 + n) * 9}"}}\n' for n in range(9))
+    judged = "".join(f"q{n}\td2\t1\n" for n in range(9))
+    folder = _write(tmp_path / "c", queries=queries, test=judged)
+    sizes = {
+        to_train: {
+            split: len(of)
+            for split, of in read_collection(
+                prepare_collection(f"auto:{folder}", tmp_path / str(to_train), to_train=to_train)
+            ).qrels.items()
+        }
+        for to_train in (True, False)
+    }
+    assert sizes == {True: {"train": 7, "dev": 1, "test": 1}, False: {"test": 9}}
+
+
 def test_an_unknown_kind_of_collection_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="give stdlib or beir:PATH"):
         prepare_collection("msmarco", tmp_path)

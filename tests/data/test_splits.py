@@ -13,7 +13,8 @@ from crosstune.data.readers.records import Example, Judgement
 from crosstune.data.splits import SplitRule, divide
 from crosstune.data.store import Store
 from crosstune.errors import InputError
-from crosstune.records import Split
+from crosstune.label_sources import LabelSource
+from crosstune.records import SPLITS, Split
 
 WORDS = "river stone cloud bread lamp chair paper glass horse train bottle window garden pencil".split()  # noqa: SIM905
 
@@ -67,15 +68,69 @@ def test_dev_is_drawn_from_train_where_only_dev_is_missing() -> None:
     found = _sides(store)
     assert {query for query, split in found.items() if split == "test"} == {*queries[:10]}
     assert sorted(found.values()).count("dev") == 4
-    unchanged: list[dict[str, Split]] = [
-        {**sides, "a dev query": "dev"},
-        dict.fromkeys(queries, "train"),
-        {"a": "train", "b": "test"},
+
+
+def test_what_is_there_stays_where_nothing_is_to_be_drawn() -> None:
+    queries = _queries(50)
+    whole: dict[str, Split] = dict(zip(queries, ("train", "dev", "test"), strict=False))
+    lone: list[dict[str, Split]] = [dict.fromkeys(queries, split) for split in SPLITS]
+    cases: list[tuple[dict[str, Split], SplitRule, str]] = [
+        (whole, SplitRule(), ""),
+        *((kept, SplitRule(0, 0), "") for kept in lone),
+        (lone[2], SplitRule(to_train=False), ""),
+        (lone[2], SplitRule(test=0), ""),
+        ({"a": "train", "b": "test"}, SplitRule(), "; dev not drawn, as there are too few queries"),
+        ({"a": "test"}, SplitRule(), "; train and dev not drawn, as there are too few queries"),
     ]
-    for kept in unchanged:
+    for kept, rule, reason in cases:
         store = _with_splits(kept)
-        assert divide(store, SplitRule()) == "kept as the input has them"
+        assert divide(store, rule) == f"kept as the input has them{reason}"
         assert _sides(store) == kept
+    store = _with_splits(lone[0])
+    store.add(LabelSource("train", "q", "d", "generated", "a model"))
+    assert divide(store, SplitRule()).endswith("; dev and test not drawn, as some judgements are generated")
+    assert _sides(store) == lone[0]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_split_alone_is_divided_as_an_input_without_splits(split: Split) -> None:
+    queries = _queries(50)
+    without, store = (
+        _store([(q, f"p{n}") for n, q in enumerate(queries)]),
+        _with_splits(dict.fromkeys(queries, split)),
+    )
+    divide(without, SplitRule(0.2, 0.1, 3))
+    told = divide(store, SplitRule(0.2, 0.1, 3))
+    assert _sides(store) == _sides(without)
+    missing = " and ".join(other for other in SPLITS if other != split)
+    assert f"{missing}, which it has not, drawn by query with seed 3" in told
+    assert (f"from {split} (--{split} 0 keeps it whole)" in told) == (split != "train")
+
+
+def test_test_is_drawn_from_train_and_none_of_dev_is_near_it() -> None:
+    queries = _queries(50)
+    sides: dict[str, Split] = {query: "dev" if n < 10 else "train" for n, query in enumerate(queries)}
+    near: dict[str, Split] = {f"{query}?": "train" for query in queries[:10]}
+    store = _with_splits(sides | near)
+    told = divide(store, SplitRule(0.1, 0.7))
+    assert "; test, which it has not, drawn by query with seed 13" in told
+    found = _sides(store)
+    assert {query for query, split in found.items() if split == "dev"} == {*queries[:10]}
+    assert {found[query] for query in near} == {"train"}
+    assert sorted(found.values()).count("test") == 35
+
+
+def test_train_is_drawn_from_dev_and_none_of_test_is_near_it() -> None:
+    queries = _queries(50)
+    sides: dict[str, Split] = {query: "test" if n < 10 else "dev" for n, query in enumerate(queries)}
+    near: dict[str, Split] = {f"{query}?": "dev" for query in queries[:10]}
+    store = _with_splits(sides | near)
+    told = divide(store, SplitRule(0.1, 0.1))
+    assert "but dev: train, which it has not, drawn by query" in told
+    found = _sides(store)
+    assert {query for query, split in found.items() if split == "test"} == {*queries[:10]}
+    assert {found[query] for query in near} == {"dev"}
+    assert sorted(found.values()).count("train") == 36
 
 
 def test_what_is_nearly_a_test_query_is_not_drawn_for_dev() -> None:
@@ -116,7 +171,7 @@ def test_shared_positives_are_on_one_side_when_asked(seed: int) -> None:
 def test_splits_of_the_input_are_kept_and_half_a_split_is_refused() -> None:
     store = _store([])
     store.add(Judgement("q", "d", 1, "a:1", "dev"))
-    assert divide(store, SplitRule()) == "kept as the input has them"
+    assert divide(store, SplitRule()).startswith("kept as the input has them")
     store.add(Judgement("r", "d", 1, "b:1"))
     with pytest.raises(InputError, match="b:1: belongs to no split, other judgements do"):
         divide(store, SplitRule())

@@ -146,7 +146,7 @@ def _files(request: Request, scratch: Path) -> _Files:
 
         if request.queries or request.corpus:
             raise InputError("--collection has its own queries and corpus; leave --queries and --corpus out")
-        folder = prepare_collection(request.collection, scratch / "collection")
+        folder = prepare_collection(request.collection, scratch / "collection", to_train=False)
         qrels = request.qrels or split_file(folder / "qrels", request.split)
         return _Files(find_file(folder / "queries.jsonl"), find_file(folder / "corpus.jsonl"), qrels)
     if not (request.queries and request.corpus and request.qrels):

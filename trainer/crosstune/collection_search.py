@@ -140,7 +140,9 @@ def _read(where: str, path: Path, seed: int) -> Collection:
             )
         return read_collection(path, judged=False)
     with TemporaryDirectory(prefix="crosstune-") as scratch:  # all of it is read into memory
-        folder = prepare_collection(where, Path(scratch) / "collection", seed, show_texts=False)
+        folder = prepare_collection(
+            where, Path(scratch) / "collection", seed, show_texts=False, to_train=False
+        )
         return read_collection(folder, judged=False)
 
 

@@ -40,10 +40,10 @@ def refuse_at_once(recipe: Recipe, folder: RunFolder) -> None:
 
 def _check_split(split: Split, use: str, positives: dict[str, int], folder: RunFolder) -> None:
     if split not in positives:
-        message = f"the collection has no {split} split (qrels/{split}.tsv); {use}"
-        if split == "dev" and "test" in positives:
-            message += "; crosstune convert IN OUT draws one from train, and collection=beir:OUT takes it"
-        raise InputError(message)
+        raise InputError(
+            f"the collection has no {split} split (qrels/{split}.tsv); {use}; crosstune convert IN OUT draws "
+            "what is missing, and collection=beir:OUT takes it"
+        )
     if not positives[split]:
         name = split_file(folder.collection_folder() / "qrels", split).name
         raise InputError(

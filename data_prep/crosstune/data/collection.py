@@ -28,11 +28,13 @@ LONG_DOCUMENT_CHARACTERS = 1_000_000
 STDLIB_MODES: dict[str, StdlibMode] = {"stdlib": "mixed", "stdlib:code": "code", "stdlib:mixed": "mixed"}
 
 
-def prepare_collection(spec: str, folder: Path, seed: int = 13, *, show_texts: bool = True) -> Path:
+def prepare_collection(
+    spec: str, folder: Path, seed: int = 13, *, show_texts: bool = True, to_train: bool = True
+) -> Path:
     """The BEIR folder behind `spec`: `stdlib`, `stdlib:code` or `stdlib:mixed` (built into `folder`),
     `beir:PATH` (used where it is), or another source that `crosstune convert` reads (converted into `folder`;
-    what has no splits is divided by `seed`, and its first texts are shown where `show_texts`). Raises
-    `InputError` for a source to convert that `folder` lies in."""
+    what it lacks of splits is drawn by `seed`, from an evaluation's judgements only `to_train`; its first
+    texts are shown where `show_texts`). Raises `InputError` for a source to convert that `folder` lies in."""
     if spec in STDLIB_MODES:
         build_stdlib(folder, mode=STDLIB_MODES[spec])
         return folder
@@ -44,7 +46,7 @@ def prepare_collection(spec: str, folder: Path, seed: int = 13, *, show_texts: b
             f"{source.path}: what is made of it would be written into it ({folder}), and each stage would "
             "find it changed; give a run folder elsewhere with run_dir=PATH"
         )
-    convert(spec, folder, rule=SplitRule(seed=seed), show_texts=show_texts)
+    convert(spec, folder, rule=SplitRule(seed=seed, to_train=to_train), show_texts=show_texts)
     return folder
 
 

@@ -79,7 +79,7 @@ def open_probe(settings: ProbeSettings, splits: Sequence[Split], seed: int) -> P
     if spec is None:
         raise ValueError("there is no probe")
     with TemporaryDirectory() as scratch:
-        collection = read_collection(prepare_collection(spec, Path(scratch) / "beir", seed))
+        collection = read_collection(prepare_collection(spec, Path(scratch) / "beir", seed, to_train=False))
     split = next((split for split in splits if split in collection.qrels), None)
     if split is None:
         raise _no_split(spec, splits, "its qrels")

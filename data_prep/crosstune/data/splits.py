@@ -1,7 +1,8 @@
-"""Splits: kept where the input has them, drawn by query where it has none."""
+"""Splits: kept where the input has them, drawn by query where it lacks them."""
 
 from __future__ import annotations
 
+import math
 import random
 from bisect import bisect_left, bisect_right
 from collections import deque
@@ -12,37 +13,42 @@ from crosstune.data.store import Store
 from crosstune.errors import InputError
 from crosstune.near_equal import NEAR, normal, perhaps_near
 from crosstune.progress import progress, say
+from crosstune.records import SPLITS
 
 MOST_QUERIES = 2000
-TO_DRAW = (
-    "SELECT DISTINCT query FROM judgements WHERE grade > 0 AND split IN ('', 'train') "
-    "AND query NOT IN (SELECT query FROM judgements WHERE split = 'test')"
+_TO_DRAW = (
+    "SELECT DISTINCT query FROM judgements WHERE grade > 0 AND split IN ('', ?1) "
+    "AND query NOT IN (SELECT query FROM judgements WHERE split NOT IN ('', ?1))"
 )
 
 _ELSE = (
-    ". Divide them by hand: crosstune convert IN OUT --dev SHARE --test SHARE (0 puts none there, 0 twice "
-    "all in train); a recipe takes the outcome as collection=beir:OUT"
+    ". Divide them by hand: crosstune convert IN OUT --dev SHARE --test SHARE (0 puts none there; 0 twice "
+    "keeps splits that are there, and puts all in train where there is none); a recipe takes the outcome as "
+    "collection=beir:OUT"
 )
 
 
 @dataclass(frozen=True)
 class SplitRule:
-    """How queries are divided when the input does not say, or says train and test and no dev.
+    """How queries are divided when the input does not say, or lacks a split.
 
     `dev`, `test`: shares of the judged queries, of which no more than `MOST_QUERIES` are drawn for each.
     `disjoint_positives`: queries that share a positive go to the same split too, and not only queries of
-    nearly the same words.
+    nearly the same words. `to_train`: without it, where the outcome is evaluated and nothing learned from it,
+    an input without train stays as it is.
     """
 
     dev: float = 0.1
     test: float = 0.1
     seed: int = 13
     disjoint_positives: bool = False
+    to_train: bool = True
 
 
 def divide(store: Store, rule: SplitRule) -> str:
     """Gives every judgement and row its split; returns in words how. What is drawn depends on the seed, the
-    queries and their ids alone. Of an input with train and test, dev is drawn from train.
+    queries and their ids alone. What an input with train lacks is drawn from train. One without train is
+    divided: dev where there are dev and test, else the split that stands alone.
 
     Raises `InputError` when only some judgements have a split, and when there are too few queries.
     """
@@ -59,43 +65,56 @@ def divide(store: Store, rule: SplitRule) -> str:
 
 
 def _kept(store: Store, rule: SplitRule) -> str:
-    """Draws a dev split, unless there are labels that no person made: an evaluation must not meet them."""
+    """Draws what is missing, unless there are labels that no person made: no evaluation must meet them."""
     kept = "kept as the input has them"
-    splits = {split for (split,) in store.ask("SELECT DISTINCT split FROM judgements")}
-    generated = store.number("SELECT count(*) FROM sources")
-    to_draw = store.number(f"SELECT count(*) FROM ({TO_DRAW})")
-    if splits != {"train", "test"} or not rule.dev or generated or to_draw < 2:
+    found = {split for (split,) in store.ask("SELECT DISTINCT split FROM judgements")}
+    there = [split for split in SPLITS if split in found]
+    pool = "train" if "train" in there else there[0]
+    drawn = [name for name, share in (("dev", rule.dev), ("test", rule.test)) if share]
+    if pool == "train" or len(there) > 1:
+        drawn = [name for name in drawn if name == pool or name not in there]
+    if not drawn or (pool != "train" and (pool not in drawn or not rule.to_train)):
         return kept
-    return f"{kept}; dev, which it has not, {_divided(store, replace(rule, test=0))}"
+    missing = " and ".join(split for split in SPLITS if split not in there and split in (*drawn, "train"))
+    if store.number("SELECT count(*) FROM sources"):
+        return f"{kept}; {missing} not drawn, as some judgements are generated"
+    if store.number(f"SELECT count(*) FROM ({_TO_DRAW})", pool) <= len(drawn):
+        return f"{kept}; {missing} not drawn, as there are too few queries"
+    rule = replace(rule, dev=rule.dev * ("dev" in drawn), test=rule.test * ("test" in drawn))
+    how = _divided(store, rule, pool)
+    if pool == "train":
+        return f"{kept}; {missing}, which it has not, {how}"
+    return f"{kept}, but {pool}: {missing}, which it has not, {how}, from {pool} (--{pool} 0 keeps it whole)"
 
 
-def _divided(store: Store, rule: SplitRule) -> str:
-    """Divides what belongs to no split yet, or to train."""
-    chosen = _draw(store, rule)
+def _divided(store: Store, rule: SplitRule, pool: str = "train") -> str:
+    """Divides what belongs to no split yet, or to `pool`."""
+    chosen = _draw(store, rule, pool)
     store.connection.execute("CREATE TABLE chosen (query TEXT PRIMARY KEY, split TEXT)")
     store.connection.executemany("INSERT INTO chosen VALUES (?, ?)", chosen.items())
     for table in ("judgements", "rows"):
         store.connection.execute(
             f"UPDATE {table} SET split = coalesce("
             f"(SELECT split FROM chosen WHERE chosen.query = {table}.query), 'train') "
-            "WHERE split IN ('', 'train')"
+            "WHERE split IN ('', ?)",
+            (pool,),
         )
     beside = " and queries that share a positive" if rule.disjoint_positives else ""
     return f"drawn by query with seed {rule.seed}, near-equal queries{beside} on one side"
 
 
-def _draw(store: Store, rule: SplitRule) -> dict[str, str]:
+def _draw(store: Store, rule: SplitRule, pool: str) -> dict[str, str]:
     """The queries of dev and test; all others are of train."""
-    judged = sorted(q for (q,) in store.ask(TO_DRAW))
+    near = _Neighbours(store, rule.disjoint_positives)
+    chosen = _staying(store, near, pool) if pool != "train" else {}
+    judged = sorted(q for (q,) in store.ask(_TO_DRAW, pool) if q not in chosen)
     wanted = {name: _size(share, len(judged)) for name, share in (("dev", rule.dev), ("test", rule.test))}
     if len(judged) <= sum(wanted.values()):
         raise InputError(
             f"{len(judged)} queries with a positive are too few for {wanted['dev']} of dev and "
             f"{wanted['test']} of test beside those of train{_ELSE}"
         )
-    near = _Neighbours(store, rule.disjoint_positives)
-    drawable = set(judged)  # what is nearly a query of a test split that is there stays in train
-    chosen: dict[str, str] = {}
+    drawable = set(judged)  # what is nearly a query of a split that is there stays in train
     left_in_train: set[str] = set()
     order = random.Random(rule.seed).sample(judged, len(judged))
     with progress("split, queries", sum(wanted.values())) as advance:
@@ -128,6 +147,15 @@ def _draw(store: Store, rule: SplitRule) -> dict[str, str]:
     return chosen
 
 
+def _staying(store: Store, near: _Neighbours, pool: str) -> dict[str, str]:
+    """The queries of `pool` that belong with one of another split: none of test gets into train."""
+    others = {q for (q,) in store.ask("SELECT DISTINCT query FROM judgements WHERE split != ?", pool)}
+    if not others:
+        return {}
+    queries = [q for (q,) in store.ask("SELECT DISTINCT query FROM judgements WHERE split = ?", pool)]
+    return {query: pool for query in queries if others & (near.all_of(query) or set())}
+
+
 def _size(share: float, queries: int) -> int:
     return min(max(round(share * queries), 1), MOST_QUERIES) if share else 0
 
@@ -149,7 +177,7 @@ class _Neighbours:
         self._sorted_texts = [self._texts[query] for query in self._by_length]
         self._lengths = [len(text) for text in self._sorted_texts]
 
-    def all_of(self, query: str, most: int) -> set[str] | None:
+    def all_of(self, query: str, most: float = math.inf) -> set[str] | None:
         """The query with all that belong with it, directly or through others; None when more than `most`."""
         found, waiting = {query}, deque([query])
         while waiting:

@@ -38,10 +38,10 @@ def convert(
         typer.Option(metavar="ROLE=COLUMN", help="Which column is what, for example query=question."),
     ] = None,
     dev: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Share of the queries, if IN has no splits, or all but dev.")
+        float, typer.Option(min=0, max=0.9, help="Share of the queries, if IN has no dev split.")
     ] = 0.1,
     test: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Share of the queries, if IN has no splits.")
+        float, typer.Option(min=0, max=0.9, help="Share of the queries, if IN has no test split.")
     ] = 0.1,
     seed: Annotated[int, typer.Option(min=0, help="Of the splits.")] = 13,
     disjoint_positives: Annotated[

@@ -84,7 +84,7 @@ def open_labelled(spec: str, seed: int, out: Path | None, *, overwrite: bool) ->
         raise InputError(f"{path}: no corpus.jsonl; a BEIR folder was expected, or KIND:PATH as in a recipe")
     else:
         with TemporaryDirectory(prefix="crosstune-") as scratch:
-            yield _read(prepare_collection(spec, Path(scratch) / "collection", seed))
+            yield _read(prepare_collection(spec, Path(scratch) / "collection", seed, to_train=False))
 
 
 def _read(path: Path) -> Labelled:
