@@ -20,6 +20,7 @@ import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -112,7 +113,11 @@ class Work:
             )
             for number in range(GROUPS)
         ]
-        self._data = {way: TokenizedGroups(self._groups, encoder) for way, encoder in self._encoders.items()}
+        with tempfile.TemporaryDirectory() as kept:
+            self._data = {
+                way: TokenizedGroups(self._groups, encoder, Path(kept))
+                for way, encoder in self._encoders.items()
+            }
         self.windows = len(self._data["best"][0]["pairs"][0].windows)
 
     def score(self, way: str) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from crosstune.errors import InputError
@@ -40,6 +42,13 @@ def test_ids_are_cls_query_sep_passage_sep(
     assert pair.token_type_ids == [0] * len(first) + [1] * len(second)
     assert pair.cut_query == max(0, len(words[0]) - 8)
     assert pair.cut_passage == len(words[1]) - (len(second) - 1)
+
+
+def test_a_template_that_is_not_query_then_passage_is_refused(folder: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.post_processor = TemplateProcessing(single="$A", pair="$B $A", special_tokens=[])
+    with pytest.raises(InputError, match="not the query and then the passage"):
+        PairEncoder(tokenizer, LengthRule(24, 8))
 
 
 def test_lone_surrogates_are_no_trouble(folder: Path) -> None:

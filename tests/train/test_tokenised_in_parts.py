@@ -25,11 +25,6 @@ from training import random_text
 
 AT_ONCE = 3000
 LONGEST = 32
-RULES = [
-    LengthRule(LONGEST, 8),
-    LengthRule(LONGEST, 8, style="nogueira_cho"),
-    LengthRule(LONGEST, 8, windows=Windows(4, 3)),
-]
 
 
 @pytest.fixture(scope="module")
@@ -113,57 +108,3 @@ def test_pieces_are_those_of_one_call(base: Path, texts: list[str], monkeypatch:
     tokenizer.calls.clear()
     assert pieces_of(tokenizer, texts, LONGEST) == whole
     assert len(tokenizer.calls) > 3
-
-
-@pytest.mark.parametrize("rule", RULES, ids=["cut", "nogueira_cho", "windows"])
-def test_groups_hold_what_is_read_and_count_the_rest(
-    base: Path, texts: list[str], rule: LengthRule, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    encoder = PairEncoder.from_folder(base, rule)
-    queries = [texts[2], texts[5]]
-    whole = encoder.words(texts)
-    expected = [[encoder.join(query, passage) for passage in whole] for query in encoder.words(queries)]
-    calls: list[int] = []
-    words = encoder.words
-
-    def counted(given: Sequence[str]) -> Any:
-        calls.append(sum(map(len, given)))
-        return words(given)
-
-    monkeypatch.setattr(encoder, "words", counted)
-    monkeypatch.setattr("crosstune.parts.ENCODED_CHARACTERS", AT_ONCE)
-    ids = [str(number) for number in range(len(texts))]
-    nothing: list[float | None] = [None] * len(ids)
-    groups = [Group(query, query, ids, texts, [1] * len(ids), nothing, nothing) for query in queries]
-    data = TokenizedGroups(groups, encoder)
-    for number, pairs in enumerate(expected):
-        assert data[number]["pairs"] == pairs
-    assert [data.tokens(text) for text in texts] == [len(words.ids) for words in whole]
-    assert data.cuts().queries_cut == 1
-    assert max(len(kept.ids) for kept in data._words.values()) <= rule.reach + SPACE
-    assert sorted(calls)[-2] < 2 * AT_ONCE, "but for the one long text"
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=20, deadline=None)
-@given(text=st.text(st.characters(codec="utf-8"), min_size=100, max_size=200), reach=st.integers(20, 40))
-def test_what_is_kept_of_any_text_begins_as_the_text_does(
-    bases: Callable[[str], Path], family: str, text: str, reach: int
-) -> None:
-    encoder = PairEncoder.from_folder(bases(family), LengthRule(reach, 8))
-    (whole,) = encoder.words([text])
-    ((kept, more),) = encoder.readable([text])
-    assert kept.ids[:reach] == whole.ids[:reach]
-    assert len(kept.ids) + more == len(whole.ids)
-
-
-@pytest.fixture(scope="module")
-def bases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    made: dict[str, Path] = {}
-
-    def base(family: str) -> Path:
-        if family not in made:
-            made[family] = tiny_base(tmp_path_factory.mktemp(family) / "base", family)
-        return made[family]
-
-    return base

@@ -260,7 +260,7 @@ def test_the_last_step_is_evaluated_where_it_ends_no_interval(tmp_path: Path) ->
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 def test_micro_batches_give_the_gradient_of_one_padded_batch(tmp_path: Path, loss: str) -> None:
     folder = tiny_cross_encoder(tmp_path / "base")
-    data = TokenizedGroups(random_groups(4), PairEncoder.from_folder(folder, RULE))
+    data = TokenizedGroups(random_groups(4), PairEncoder.from_folder(folder, RULE), tmp_path)
     rows = [data[index] for index in range(4)]
     gradients = []
     for budget in (64, 100_000):
@@ -307,7 +307,7 @@ def test_cuts_are_counted(tmp_path: Path) -> None:
     long_query = Group(
         "q", random_text(random.Random(1), 40), ["a", "b"], ["open", "x " * 99], [1, 0], [], []
     )
-    cuts = TokenizedGroups([long_query], PairEncoder.from_folder(folder, RULE)).cuts()
+    cuts = TokenizedGroups([long_query], PairEncoder.from_folder(folder, RULE), tmp_path).cuts()
     assert (cuts.pairs, cuts.passages_cut, cuts.queries, cuts.queries_cut) == (2, 1, 1, 1)
 
 

@@ -34,7 +34,7 @@ MAX = {"aggregate": "max", "overlap": 4, "most": 5}
 @pytest.mark.parametrize("budget", [64, 100_000])
 def test_the_gradient_is_that_of_the_maximum_over_all_windows(tmp_path: Path, loss: str, budget: int) -> None:
     folder = tiny_cross_encoder(tmp_path / "base")
-    data = TokenizedGroups(long_groups(4), PairEncoder.from_folder(folder, RULE))
+    data = TokenizedGroups(long_groups(4), PairEncoder.from_folder(folder, RULE), tmp_path)
     rows = [data[index] for index in range(4)]
     torch.manual_seed(0)
     teacher = torch.rand(4, 4, dtype=torch.float64)
@@ -126,7 +126,7 @@ def test_dev_and_the_logged_loss_are_by_the_best_window(tmp_path: Path) -> None:
         pairs = [(groups[int(query_id[1:])].query, docs[doc_id]) for doc_id in row]
         assert score_pairs(model, encoder, pairs) == pytest.approx([*row.values()], abs=1e-4)
     summary = json.loads((out / "train.json").read_text())
-    cuts = TokenizedGroups(groups, encoder).cuts()
+    cuts = TokenizedGroups(groups, encoder, tmp_path).cuts()
     assert summary["passages_windowed"] == cuts.passages_windowed > cuts.passages_cut > 0
     assert summary["passages_cut"] == cuts.passages_cut
 
@@ -136,11 +136,11 @@ def test_windows_are_counted_and_the_doctor_looks_at_all_of_them(tmp_path: Path)
     same = random_text(random.Random(2), 40)
     docs = [f"{same} open", f"{same} close", "file " * 200, "list"]
     group = Group("q", "sort", ["a", "b", "c", "d"], docs, [1, 0, 0, 0], [None] * 4, [None] * 4)
-    cuts = TokenizedGroups([group], encoder).cuts()
+    cuts = TokenizedGroups([group], encoder, tmp_path).cuts()
     assert (cuts.pairs, cuts.passages_windowed, cuts.passages_cut) == (4, 3, 1)
     first = PairEncoder.from_folder(tmp_path / "base", LengthRule(32, 12))
-    assert look_at([group], TokenizedGroups([group], first)).equal_inputs == 1
-    assert look_at([group], TokenizedGroups([group], encoder)).equal_inputs == 0
+    assert look_at([group], TokenizedGroups([group], first, tmp_path)).equal_inputs == 1
+    assert look_at([group], TokenizedGroups([group], encoder, tmp_path)).equal_inputs == 0
 
 
 @pytest.mark.parametrize(

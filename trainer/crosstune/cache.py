@@ -52,6 +52,6 @@ def content_key(texts: Iterable[str], *settings: object) -> str:
     """A digest over the texts in their order and the settings."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for text in texts:
-        data = text.encode()
+        data = text.encode(errors="surrogatepass")
         digest.update(f"{len(data)}\n".encode() + data)
     return digest.hexdigest()

@@ -167,9 +167,9 @@ class Pipeline:
             take_tuned(recipe.tuned, collection, dev, recipe.model, recipe.train, recipe.seed, out)
             return
         groups = read_groups(self.folder.stage(mined))
-        adapted = self.folder.adapted if recipe.adapt.steps else None
+        cache, adapted = self.folder.cache, self.folder.adapted if recipe.adapt.steps else None
         facts = Facts(recipe.name, recipe.model_dump(), lambda: beir_digest(self.collection_folder()))
-        train(groups, collection, dev, recipe.model, recipe.train, recipe.seed, out, adapted, facts)
+        train(groups, collection, dev, recipe.model, recipe.train, recipe.seed, out, adapted, facts, cache)
 
     def _evaluate(self, out: Path) -> None:
         from crosstune.data import beir_digest, mined_sample, read_groups

@@ -9,25 +9,26 @@ tokens included.
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+import tokenizers
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from crosstune.errors import InputError
 from crosstune.parts import CHARACTERS_A_TOKEN, parts
 from crosstune.serve.checked import whole
+from crosstune.serve.layout import Extent, PairLayout, Words, span
 from crosstune.serve.nogueira_cho import OriginalTokenizer
 from crosstune.serve.windows import MOST_TOKENS, Windows
 
 Ids = NDArray[np.int64]
-SPACE = 16
-"""Wordpieces behind those that are kept of a text: how one is divided may hang on those behind it."""
 SPECIAL = 3
 """Ids of BERT's pairs that are no text's; RoBERTa has one more."""
 
@@ -90,6 +91,14 @@ class LengthRule:
     def characters(self) -> int:
         """What of a text is tokenised at most."""
         return self.reach * CHARACTERS_A_TOKEN
+
+    def read(self, text: str) -> str:
+        """What of a text is tokenised."""
+        return text[: self.characters]
+
+    def leaves_unread(self, text: str) -> bool:
+        """Whether more than blanks stand behind what is tokenised of a text."""
+        return len(text) > self.characters and not text[self.characters :].isspace()
 
     def plan(self, passage: int, room: int) -> list[range]:
         """Which wordpieces of a passage of so many are read, `room` of them at once."""
@@ -164,6 +173,7 @@ class PairEncoder:
         if rule.windows is not None:
             rule.windows.check(rule.max_tokens - rule.max_query_tokens - self._special)
         self._original = OriginalTokenizer(tokenizer) if rule.style == "nogueira_cho" else None
+        self._layout = None if self._original else PairLayout.of(tokenizer)
 
     @classmethod
     def from_folder(cls, folder: Path, rule: LengthRule) -> PairEncoder:
@@ -185,79 +195,55 @@ class PairEncoder:
             return self._original.cut(text, encoding, count)
         return text[: encoding.offsets[count - 1][1]]
 
-    def readable(self, texts: Sequence[str]) -> Iterator[tuple[Encoding, int]]:
-        """Of each text the wordpieces that can be read of it, as `words` has them, to be kept in little
-        memory, and how many more the text has. Tokenises in parts."""
-        most = self.rule.reach
-        for part in parts(map(len, texts)):
-            encodings = self.words(texts[part])
-            long = [place for place, encoding in enumerate(encodings) if len(encoding.ids) > most + SPACE]
-            # `Encoding.truncate` would keep what it cuts.
-            cut = [self.cut(texts[part][place], encodings[place], most + SPACE) for place in long]
-            shorter = dict(zip(long, self.words(cut), strict=True))
-            for place, uncut in enumerate(encodings):
-                short = shorter.get(place, uncut)
-                same = short.ids[:most] == uncut.ids[:most] and short.offsets[:most] == uncut.offsets[:most]
-                yield (short, len(uncut.ids) - len(short.ids)) if same else (uncut, 0)
+    def decides_words(self) -> list[object]:
+        """All beside the text that `words` of what is read of it depends on."""
+        versions = [tokenizers.__version__, unicodedata.unidata_version]
+        return [self._tokenizer.to_str(), self.rule.style, self.rule.characters, versions]
 
-    def join(self, query: Encoding, passage: Encoding) -> EncodedPair:
-        """Cuts and joins two results of `words`; the arguments stay as they are."""
+    def extent(self, query: int, passage: int, unread: tuple[bool, bool] = (False, False)) -> Extent:
+        """Of a pair of texts with so many wordpieces; `unread`: whether more of them was not tokenised, which
+        counts as one wordpiece."""
         if self._original:
-            rule = self.rule
-            ids, types = self._original.join(query.ids, passage.ids, rule.max_query_tokens, rule.max_tokens)
-            first = sum(kind == 0 for kind in types) - 2
-            return EncodedPair(ids, types, len(query.ids) - first, len(passage.ids) - (len(ids) - first - 3))
-        query_length = min(len(query), self.rule.max_query_tokens)
-        room = self.rule.max_tokens - self._special - query_length
-        window, *later = self.rule.plan(len(passage), room)
-        joined = self._tokenizer.post_process(
-            _shortened(query, query_length), _shortened(passage, len(window)), True
-        )
-        ids, types = joined.ids, joined.type_ids
-        cut = len(query) - query_length, len(passage) - (later[-1] if later else window).stop
-        if not later:
-            return EncodedPair(ids, types, *cut)
-        # Every window is as long as the first: the ids around it and all segments are the same.
-        words, start = passage.ids, joined.sequence_ids.index(1)
-        before, after = ids[:start], ids[start + room :]
+            # The original's two special tokens of the query, and the one that it leaves room for.
+            first = min(query, self.rule.max_query_tokens - 2)
+            windows = [range(min(passage, self.rule.max_tokens - first - 4))]
+        else:
+            first = min(query, self.rule.max_query_tokens)
+            windows = self.rule.plan(passage, self.rule.max_tokens - self._special - first)
+        return Extent(first, windows, query - first + unread[0], passage - windows[-1].stop + unread[1])
+
+    def join(self, query: Words, passage: Words, unread: tuple[bool, bool] = (False, False)) -> EncodedPair:
+        """Cuts and joins two results of `words`; `unread` as in `extent`."""
+        first, second = query.ids, passage.ids
+        extent = self.extent(len(first), len(second), unread)
+        cut = extent.cut_query, extent.cut_passage
+        if self._layout is None:
+            assert self._original is not None
+            longest = self.rule.max_query_tokens, self.rule.max_tokens
+            return EncodedPair(*self._original.join(first, second, *longest), *cut)
+        first = first[: extent.query]
+        joined = [self._layout.join(first, second[own.start : own.stop]) for own in extent.windows]
+        if len(joined) == 1:
+            return EncodedPair(*joined[0], *cut)
+        spans = [span(passage, own) for own in extent.windows]
         further = tuple(
-            EncodedPair(before + words[own.start : own.stop] + after, types, 0, 0, (), _span(passage, own))
-            for own in later
+            EncodedPair(*one, 0, 0, (), place) for one, place in zip(joined[1:], spans[1:], strict=True)
         )
-        return EncodedPair(ids, types, *cut, further, _span(passage, window))
+        return EncodedPair(*joined[0], *cut, further, spans[0])
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
         """Encodes `(query, passage)` pairs. What a text has beyond `rule.characters` is not read, and counts
         as a wordpiece that was cut where it is more than blanks."""
-        longest = self.rule.characters
-        sizes = (sum(min(len(text), longest) for text in pair) for pair in pairs)
+        sizes = (sum(len(self.rule.read(text)) for text in pair) for pair in pairs)
         return [pair for part in parts(sizes) for pair in self._encode(pairs[part])]
 
     def _encode(self, pairs: Sequence[tuple[str, str]]) -> Iterator[EncodedPair]:
         """A text that occurs often is tokenised once."""
-        longest = self.rule.characters
         texts = list(dict.fromkeys(text for pair in pairs for text in pair))
-        encoded = dict(zip(texts, self.words([text[:longest] for text in texts]), strict=True))
-        unread = {text for text in texts if len(text) > longest and not text[longest:].isspace()}
+        encoded = dict(zip(texts, self.words([self.rule.read(text) for text in texts]), strict=True))
+        unread = {text for text in texts if self.rule.leaves_unread(text)}
         for query, passage in pairs:
-            pair = self.join(encoded[query], encoded[passage])
-            if query in unread or passage in unread:
-                cut = pair.cut_query + (query in unread), pair.cut_passage + (passage in unread)
-                pair = replace(pair, cut_query=cut[0], cut_passage=cut[1])
-            yield pair
-
-
-def _shortened(encoding: Encoding, length: int) -> Encoding:
-    """A copy of `encoding` with at most `length` tokens: `truncate` and `post_process` work in place."""
-    copy = Encoding.merge([encoding], growing_offsets=False)
-    copy.truncate(length)
-    return copy
-
-
-def _span(passage: Encoding, window: range) -> tuple[int, int] | None:
-    """Characters from the first wordpiece of a window to its last."""
-    first, last = passage.token_to_chars(window[0]), passage.token_to_chars(window[-1])
-    return (first[0], last[1]) if first and last else None
+            yield self.join(encoded[query], encoded[passage], (query in unread, passage in unread))
 
 
 def token_budget_batches(lengths: Sequence[int], max_batch_tokens: int) -> Iterator[list[int]]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Encoding
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from crosstune.processes import count, place
 from crosstune.records import Group
 from crosstune.serve.pairs import EncodedPair, PairEncoder, pad, token_budget_batches
+from crosstune.train.token_file import tokenized
 
 
 @dataclass(frozen=True)
@@ -29,50 +30,45 @@ class Cuts:
 
 
 class TokenizedGroups(Dataset[dict[str, Any]]):
-    """The training groups; every text that occurs in them is tokenised once."""
+    """The training groups; every text that occurs in them is tokenised once, into a file of the folder
+    `kept`, where it is found again."""
 
-    def __init__(self, groups: Sequence[Group], encoder: PairEncoder) -> None:
+    def __init__(self, groups: Sequence[Group], encoder: PairEncoder, kept: Path) -> None:
         self._groups = groups
         self._encoder = encoder
         texts = list(dict.fromkeys(text for group in groups for text in (group.query, *group.docs)))
-        self._words: dict[str, Encoding] = {}
-        self._more: dict[str, int] = {}
-        for text, (words, more) in zip(texts, encoder.readable(texts), strict=True):
-            self._words[text] = words
-            if more:
-                self._more[text] = more
+        self._rows = {text: row for row, text in enumerate(texts)}
+        self._kept = tokenized(texts, encoder, kept)
 
     def __len__(self) -> int:
         return len(self._groups)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         group = self._groups[index]
-        pairs = [self._pair(group.query, doc) for doc in group.docs]
+        query = self._kept[self._rows[group.query]]
+        docs = [self._kept[self._rows[doc]] for doc in group.docs]
+        pairs = [self._encoder.join(query, doc, (query.unread, doc.unread)) for doc in docs]
         return {"pairs": pairs, "labels": group.labels, "teacher_scores": group.teacher_scores}
 
-    def _pair(self, query: str, doc: str) -> EncodedPair:
-        pair = self._encoder.join(self._words[query], self._words[doc])
-        unread = self._more.get(query, 0), self._more.get(doc, 0)
-        if not any(unread):
-            return pair
-        return replace(pair, cut_query=pair.cut_query + unread[0], cut_passage=pair.cut_passage + unread[1])
-
     def tokens(self, text: str) -> int:
-        """Wordpieces of a text of the groups, uncut."""
-        return len(self._words[text].ids) + self._more.get(text, 0)
+        """Wordpieces of a text of the groups, uncut; what is too long to be tokenised counts as one."""
+        words = self._kept[self._rows[text]]
+        return len(words) + words.unread
 
     def cuts(self) -> Cuts:
         """Counts the passages over all pairs, and the queries over the distinct queries."""
-        pairs = [pair for index in range(len(self)) for pair in self[index]["pairs"]]
-        queries = {group.query for group in self._groups}
-        longest = self._encoder.rule.max_query_tokens
-        return Cuts(
-            pairs=len(pairs),
-            passages_windowed=sum(bool(pair.further) for pair in pairs),
-            passages_cut=sum(pair.cut_passage > 0 for pair in pairs),
-            queries=len(queries),
-            queries_cut=sum(self.tokens(query) > longest for query in queries),
-        )
+        pairs = windowed = cut = 0
+        cut_queries: dict[str, bool] = {}
+        for group in self._groups:
+            query = self._kept[self._rows[group.query]]
+            for doc in group.docs:
+                words = self._kept[self._rows[doc]]
+                extent = self._encoder.extent(len(query), len(words), (query.unread, words.unread))
+                pairs += 1
+                windowed += len(extent.windows) > 1
+                cut += extent.cut_passage > 0
+                cut_queries[group.query] = extent.cut_query > 0
+        return Cuts(pairs, windowed, cut, len(cut_queries), sum(cut_queries.values()))
 
 
 @dataclass(frozen=True)

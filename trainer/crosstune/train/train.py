@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from crosstune.train.batching import Cuts
     from crosstune.train.best import Best
 
-SUMMARY = "train.json"
+SUMMARY, TOKENS = "train.json", "tokens"
 USUAL_RATE, FRESH_RATE = 2e-5, 1e-4
 MERGE_GROUPS = 16
 """Whose pairs a network with adapters and the merged one are compared on."""
@@ -72,6 +72,7 @@ def train(
     folder: Path,
     adapted: Path | None = None,
     facts: Facts | None = None,
+    cache: Path | None = None,
 ) -> TrainSummary:
     """Trains a cross-encoder and writes `model/`, `train_log.jsonl`, `train.json`, `doctor.json`,
     `dev.tuned.trec` (its logits on dev) and `fusion.json` (whether the first stage's score is to be added)
@@ -82,6 +83,7 @@ def train(
 
     `folder` may hold the checkpoints of an interrupted call with the same arguments: training then
     goes on from the last whole one, to the same outcome. `facts` is what trackers are told beside the log.
+    `cache`: where the groups' tokens are kept; without one in `folder`, while the training lasts.
     Raises `InputError` for groups (also such as the loss cannot learn from), a dev split, a model or a
     checkpoint that cannot be used and `CheckFailed` when the loss is no longer a number, the model gives
     constant scores and has no gradient, or adapters cannot be merged.
@@ -126,7 +128,7 @@ def train(
             folder=folder,
         )
     check_targets(groups, settings.loss)
-    data = TokenizedGroups(groups, encoder)
+    data = TokenizedGroups(groups, encoder, (cache or folder) / TOKENS)
     cuts = data.cuts()
     say(
         f"  {len(groups)} groups, {cuts.pairs} pairs; {_told(cuts, rule)}, {cuts.queries_cut} of "
@@ -214,7 +216,7 @@ def _refuse_early(
 def _tidied(folder: Path) -> TrainSummary:
     """What `train.json` says, in each process, when what only an interrupted training needs is gone."""
     values = shared(read_json(folder / SUMMARY) if is_first() else {})
-    for name in ("checkpoints", "dev", "adapt", "reduced") if is_first() else ():
+    for name in ("checkpoints", "dev", "adapt", "reduced", TOKENS) if is_first() else ():
         if (folder / name).exists():
             shutil.rmtree(folder / name)
     return TrainSummary(**values)
