@@ -101,7 +101,7 @@ def test_ids_come_from_a_memory_map(encoder: PairEncoder, tmp_path: Path) -> Non
 def test_many_texts_are_written_in_parts(
     encoder: PairEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crosstune.serve.pairs.ENCODED_CHARACTERS", 100)
+    monkeypatch.setattr("crosstune.parts.ENCODED_CHARACTERS", 100)
     rng = random.Random(0)
     texts = [random_text(rng, rng.randrange(30)) + f" {number}" for number in range(50)]
     found = tokenized(texts, encoder, tmp_path)

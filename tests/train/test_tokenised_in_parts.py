@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crosstune.parts import CHARACTERS_A_TOKEN, parts
 from crosstune.records import Group
-from crosstune.serve.pairs import SPACE, LengthRule, PairEncoder
-from crosstune.serve.windows import Windows
-from crosstune.train.batching import TokenizedGroups
 from crosstune.train.bi_encoder import BiEncoder, _Pairs
 from crosstune.train.masked import load_masker, pieces_of
-from families import FAMILIES, tiny_base
 from models import tiny_cross_encoder
 from training import random_text
 
