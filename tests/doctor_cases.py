@@ -60,9 +60,15 @@ def settings(**changes: object) -> TrainSettings:
     return TrainSettings.model_validate({**base, **more, **changes})
 
 
-def run(folder: Path, groups: Sequence[Group], base: Path | None = None, **changes: object) -> Path:
-    """A training of `groups` in `folder`; dev are 40 well labelled queries."""
-    collection, candidates = dev_split(marked_groups(40, seed=99))
+def run(
+    folder: Path,
+    groups: Sequence[Group],
+    base: Path | None = None,
+    dev: Sequence[Group] | None = None,
+    **changes: object,
+) -> Path:
+    """A training of `groups` in `folder`; dev are 40 well labelled queries, or those of `dev`."""
+    collection, candidates = dev_split(dev or marked_groups(40, seed=99))
     base = base or tiny_cross_encoder(folder / "base")
     out = folder / "train"
     out.mkdir(parents=True)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from crosstune.records import Group
+from crosstune.records import Collection, Group, Run
 from crosstune.serve.pairs import LengthRule, PairEncoder
 from crosstune.serve.windows import Windows
 from crosstune.train import TrainSettings, load_cross_encoder, train
@@ -139,8 +139,9 @@ def test_windows_are_counted_and_the_doctor_looks_at_all_of_them(tmp_path: Path)
     cuts = TokenizedGroups([group], encoder, tmp_path).cuts()
     assert (cuts.pairs, cuts.passages_windowed, cuts.passages_cut) == (4, 3, 1)
     first = PairEncoder.from_folder(tmp_path / "base", LengthRule(32, 12))
-    assert look_at([group], TokenizedGroups([group], first, tmp_path)).equal_inputs == 1
-    assert look_at([group], TokenizedGroups([group], encoder, tmp_path)).equal_inputs == 0
+    without_dev = (Collection("", {}, {}, {}), Run())
+    assert look_at([group], TokenizedGroups([group], first, tmp_path), *without_dev).equal_inputs == 1
+    assert look_at([group], TokenizedGroups([group], encoder, tmp_path), *without_dev).equal_inputs == 0
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def train(
     compares = (folder / "start").is_dir()
     rate = settings.learning_rate or (USUAL_RATE if compares or has_ranking_head(base) else FRESH_RATE)
     arguments = training_arguments(settings, rate, len(groups), bf16, seed, checkpoints, compares)
-    doctor = Doctor(plan(settings, arguments), look_at(groups, data), folder)
+    doctor = Doctor(plan(settings, arguments), look_at(groups, data, collection, judge.sample), folder)
     trainer = GroupTrainer(
         model=network,
         args=arguments,

@@ -7,7 +7,10 @@ from typing import Any
 from crosstune.train.doctor.diagnosis import Diagnosis
 from crosstune.train.doctor.facts import DataSigns, Plan
 from crosstune.train.doctor.thresholds import (
+    EQUAL_QUERIES,
+    LEAST_EQUAL_QUERIES,
     LEAST_PASSAGE_TOKENS,
+    NEAR_QUERIES,
     ONE_CLASS_SHARE,
     REVERSED_PAIRS,
     SAME_SHARE,
@@ -28,8 +31,10 @@ def check(plan: Plan, data: DataSigns) -> list[Diagnosis]:
         starved,
         _same(plan, data, cut=starved is not None),
         _one_class(plan, data) if labelled else None,
+        _teacher_against_labels(plan, data),
+        _label_leak(data),
     ]
-    return [diagnosis for diagnosis in (*found, _teacher_against_labels(plan, data)) if diagnosis]
+    return [diagnosis for diagnosis in found if diagnosis]
 
 
 def _starved(plan: Plan, data: DataSigns) -> Diagnosis | None:
@@ -108,4 +113,39 @@ def _teacher_against_labels(plan: Plan, data: DataSigns) -> Diagnosis | None:
         "look at groups (crosstune inspect RUN QUERY-ID): a higher grade must mean more relevant; if the "
         "labels are right, leave the teacher out",
         change,
+    )
+
+
+def _label_leak(data: DataSigns) -> Diagnosis | None:
+    what: list[str] = []
+    evidence: dict[str, Any] = {}
+    do: list[str] = []
+    leaks = data.leaks
+    if _trained_on(leaks.dev_queries, leaks.equal, leaks.equal + leaks.near):
+        what.append(
+            "dev queries are trained on: checkpoint, fusion and gate are chosen by what was learned by heart"
+        )
+        evidence |= {
+            "dev_queries": leaks.dev_queries,
+            "with_the_text_of_a_training_query": leaks.equal,
+            "with_nearly_its_text": leaks.near,
+        }
+        do.append("split the queries anew: crosstune convert keeps equal and nearly equal ones in one split")
+    if (word := leaks.word) is not None:
+        which = "relevant" if word.tells > 0 else "not relevant"
+        what.append(f"a word in the passages tells in training what is {which}, and does not on dev")
+        evidence |= {
+            "word": word.word,
+            "share_of_training_positives": round(word.train_positives, 3),
+            "share_of_training_negatives": round(word.train_negatives, 3),
+            "share_of_dev_positives": round(word.dev_positives, 3),
+            "share_of_dev_negatives": round(word.dev_negatives, 3),
+        }
+        do.append("take the word out of all passages, or put it into all")
+    return Diagnosis("label_leak", "; ".join(what), evidence, "; ".join(do), {}) if what else None
+
+
+def _trained_on(queries: int, equal: int, alike: int) -> bool:
+    return (equal >= LEAST_EQUAL_QUERIES and equal >= EQUAL_QUERIES * queries) or (
+        alike >= LEAST_EQUAL_QUERIES and alike >= NEAR_QUERIES * queries
     )

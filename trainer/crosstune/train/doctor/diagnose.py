@@ -22,6 +22,11 @@ def certainly_lost(plan: Plan, rows: Sequence[Row]) -> bool:
     )
 
 
+def _explains(found: Sequence[Diagnosis]) -> bool:
+    """Whether one of these keeps a model from learning; labels that leak are learned the better for it."""
+    return any(diagnosis.name != "label_leak" for diagnosis in found)
+
+
 def diagnose(
     plan: Plan, data: DataSigns, rows: Sequence[Row], failure: str | None = None
 ) -> tuple[Diagnosis, ...]:
@@ -37,6 +42,6 @@ def diagnose(
         found.append(log_checks.not_a_number(plan, failure))
     if seen.steps.rows:
         names = [diagnosis.name for diagnosis in found]
-        more = log_checks.check(plan, data, seen, lost=lost, explained=bool(found))
+        more = log_checks.check(plan, data, seen, lost=lost, explained=_explains(found))
         found += [diagnosis for diagnosis in more if diagnosis.name not in names]
     return tuple(found)

@@ -11,6 +11,7 @@ DiagnosisName = Literal[
     "positives_equal_negatives",
     "one_class",
     "labels_reversed",
+    "label_leak",
     "loss_is_no_number",
     "no_gradient",
     "frozen_head",

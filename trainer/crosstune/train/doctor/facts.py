@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from crosstune.near_equal import find_equal
-from crosstune.records import Group
+from crosstune.records import Collection, Group, Run
+from crosstune.train.doctor.leaks import Leaks, look_for_leaks
 from crosstune.train.doctor.thresholds import LEAST_PASSAGE_TOKENS, LOOKED_AT
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class DataSigns:
     starved: int
     longer: float | None
     teacher_agrees: float | None
+    leaks: Leaks = field(default_factory=Leaks)
 
 
 def plan(settings: TrainSettings, arguments: TrainingArguments) -> Plan:
@@ -81,8 +83,8 @@ def plan(settings: TrainSettings, arguments: TrainingArguments) -> Plan:
     )
 
 
-def look_at(groups: Sequence[Group], data: TokenizedGroups) -> DataSigns:
-    """`data`: the same groups, tokenised."""
+def look_at(groups: Sequence[Group], data: TokenizedGroups, collection: Collection, dev: Run) -> DataSigns:
+    """`data`: the same groups, tokenised; `dev`: the queries of evaluations, with their candidates."""
     every = max(1, math.ceil(len(groups) / LOOKED_AT))
     seen = range(0, len(groups), every)
     pairs = one_class = equal_texts = equal_inputs = starved = 0
@@ -118,6 +120,7 @@ def look_at(groups: Sequence[Group], data: TokenizedGroups) -> DataSigns:
         starved,
         _mean(longer),
         _mean(agrees),
+        look_for_leaks(groups, groups[::every], collection, dev),
     )
 
 

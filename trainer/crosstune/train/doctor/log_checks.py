@@ -183,7 +183,7 @@ def _length_bias(data: DataSigns, seen: Curve) -> Diagnosis | None:
 
 
 def _over_fitting(plan: Plan, data: DataSigns, seen: Curve) -> Diagnosis | None:
-    if len(seen.evaluations) < 2:
+    if len(seen.evaluations) < 2 or data.leaks.word is not None:
         return None
     last = seen.evaluations[-1]
     best = max(seen.evaluations, key=lambda row: float(row["eval_nDCG@10"]))

@@ -13,6 +13,7 @@ from crosstune.train.doctor.curve import LOG, curve, log_rows
 from crosstune.train.doctor.diagnose import diagnose
 from crosstune.train.doctor.diagnosis import Diagnosis
 from crosstune.train.doctor.facts import DataSigns, Plan
+from crosstune.train.doctor.leaks import Leaks, Word
 
 NAME = "doctor.json"
 SCHEMA = 1
@@ -47,11 +48,18 @@ def read_report(folder: Path) -> Report:
     try:
         if kept["schema"] != SCHEMA:
             raise InputError(f"{path}: schema {kept['schema']}, {SCHEMA} was expected; train again")
-        plan, data = Plan(**kept["plan"]), DataSigns(**kept["data"])
+        plan, data = Plan(**kept["plan"]), _data(kept["data"])
         state, failure = str(kept["state"]), kept["failure"]
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: is not what training writes ({error}); train again") from None
     return Report(state, failure, plan, data, diagnose(plan, data, log_rows(folder), failure))
+
+
+def _data(kept: Mapping[str, Any]) -> DataSigns:
+    known = {"leaks": {}, **kept}  # a crosstune before knew of none
+    leaks = {"word": None, **known["leaks"]}
+    word = None if leaks["word"] is None else Word(**leaks["word"])
+    return DataSigns(**{**known, "leaks": Leaks(**{**leaks, "word": word})})
 
 
 def figures(folder: Path, report: Report) -> dict[str, Any]:
