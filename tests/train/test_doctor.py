@@ -165,6 +165,23 @@ def test_a_loss_that_is_no_number(tmp_path: Path) -> None:
     assert found["loss_is_no_number"].change["train.precision"] == "fp32"
 
 
+@pytest.mark.parametrize("loss", ["lce", "bce"])
+def test_a_gradient_that_overflowed_ends_no_training(tmp_path: Path, loss: str) -> None:
+    """Its norm is infinite while the loss is a number; clipping then leaves the head no gradient either."""
+    base = tiny_cross_encoder(tmp_path / "steep")
+    network = AutoModelForSequenceClassification.from_pretrained(base)
+    network.classifier.weight.data *= 1e20
+    network.save_pretrained(base)
+    out = run(tmp_path, marked_groups(64), base, loss=loss, epochs=1)
+    norms = [json.loads(line).get("grad_norm") for line in (out / "train_log.jsonl").read_text().splitlines()]
+    assert float("inf") in norms
+    found = diagnoses(out)
+    assert "frozen_head" not in found
+    assert json.loads((out / "train.json").read_text())["diagnoses"] == [*found]
+    kept = json.loads((out / "doctor.json").read_text(), parse_constant=pytest.fail)
+    assert None in [diagnosis["evidence"].get("grad_norm_at_end", 0) for diagnosis in kept["diagnoses"]]
+
+
 def test_a_bias_of_length(tmp_path: Path) -> None:
     """The positive is always the longest of its group, by one word, whatever it says."""
     rng = random.Random(3)

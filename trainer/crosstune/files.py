@@ -123,6 +123,11 @@ def write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> None:
             handle.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def without_overflow(value: object) -> Any:
+    """`value` as JSON reads it again, with null for what overflowed, which is no number there."""
+    return json.loads(json.dumps(value), parse_constant=lambda _: None)
+
+
 def is_json(value: object) -> bool:
     """Whether JSON can say it: Python reads and writes NaN and Infinity, which are no JSON."""
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +24,7 @@ def doctor(
 ) -> None:
     """Say what a training suffered from and what to change: exit 0 when healthy, 1 with a diagnosis."""
     from crosstune.errors import CheckFailed
+    from crosstune.files import without_overflow
     from crosstune.run import RunFolder
     from crosstune.train.doctor.report import figures, read_report, render_report
 
@@ -32,8 +32,7 @@ def doctor(
     report = read_report(folder)
     if as_json:
         found = {"healthy": not report.diagnoses, "figures": figures(folder, report)}
-        told = json.dumps({"schema": 1, "folder": str(folder), **found, **asdict(report)})
-        echo_json(json.loads(told, parse_constant=lambda _: None))  # what overflowed is no number in JSON
+        echo_json(without_overflow({"schema": 1, "folder": str(folder), **found, **asdict(report)}))
     else:
         typer.echo(render_report(folder, report))
     if report.diagnoses:

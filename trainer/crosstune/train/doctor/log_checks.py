@@ -54,7 +54,7 @@ def not_a_number(plan: Plan, failure: str) -> Diagnosis:
 
 def _no_gradient(seen: Curve) -> Diagnosis | None:
     norms = [row["grad_norm"] for _, row in seen.steps.rows if "grad_norm" in row]
-    if not norms or max(norms) >= NO_GRADIENT:
+    if not norms or not all(norm < NO_GRADIENT for norm in norms):
         return None
     return Diagnosis(
         "no_gradient",
@@ -68,7 +68,10 @@ def _no_gradient(seen: Curve) -> Diagnosis | None:
 def _frozen_head(seen: Curve) -> Diagnosis | None:
     heads = [row["head_grad"] for _, row in seen.steps.rows if "head_grad" in row]
     norms = [row["grad_norm"] for _, row in seen.steps.rows if "grad_norm" in row]
-    if not heads or not norms or max(heads) >= NO_GRADIENT or max(norms) < NO_GRADIENT:
+    # By a norm that overflowed, clipping leaves no gradient anywhere.
+    if not heads or not norms or not all(map(math.isfinite, norms)):
+        return None
+    if max(heads) >= NO_GRADIENT or max(norms) < NO_GRADIENT:
         return None
     return Diagnosis(
         "frozen_head",

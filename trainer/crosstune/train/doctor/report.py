@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crosstune.errors import InputError
-from crosstune.files import read_json, write_json
+from crosstune.files import read_json, without_overflow, write_json
 from crosstune.train.doctor.curve import LOG, curve, log_rows
 from crosstune.train.doctor.diagnose import diagnose
 from crosstune.train.doctor.diagnosis import Diagnosis
@@ -31,7 +31,8 @@ class Report:
 
 
 def write_report(folder: Path, report: Report) -> None:
-    write_json(folder / NAME, {"schema": SCHEMA, "healthy": not report.diagnoses, **asdict(report)})
+    found = {"schema": SCHEMA, "healthy": not report.diagnoses, **asdict(report)}
+    write_json(folder / NAME, without_overflow(found))  # a gradient may overflow while the loss does not
 
 
 def read_report(folder: Path) -> Report:
