@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import random
@@ -47,6 +48,15 @@ def test_a_rate_too_high_collapses_and_is_stopped(tmp_path: Path) -> None:
     assert evidence["loss_at_end"] == pytest.approx(evidence["loss_of_a_constant_scorer"], rel=1e-4)
     assert found["learning_rate_too_high"].change["train.learning_rate"] == 1e-4
     assert json.loads((tmp_path / "train" / "doctor.json").read_text())["state"] == "stopped"
+
+
+@pytest.mark.parametrize("loss", ["lce", "bce", "ranknet"])
+def test_a_rate_a_hundred_times_too_high_is_called_a_collapse(tmp_path: Path, loss: str) -> None:
+    with contextlib.suppress(CheckFailed):  # where three entries in a row are without a gradient
+        run(tmp_path, marked_groups(64), loss=loss, learning_rate=0.3)
+    found = diagnoses(tmp_path / "train")
+    assert list(found) == ["learning_rate_too_high"]
+    assert found["learning_rate_too_high"].what.startswith("the model collapsed")
 
 
 def test_a_collapse_after_a_good_checkpoint_ends_the_training_with_that(tmp_path: Path) -> None:

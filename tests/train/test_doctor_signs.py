@@ -250,6 +250,39 @@ def test_a_training_that_ends_while_the_teacher_is_alone_is_read_as_one() -> Non
     assert curve(plan, rows).around(0, 101).rows == []
 
 
+def _of_a_training(first: float, last: float) -> dict[str, str]:
+    """What is said in which words, where the gain over a constant scorer goes from one value to another."""
+    plan = Plan("lce", "none", 1e-1, 1.0, 4, 48, 12, 100, 10)
+    data = DataSigns(400, 400, 1600, 0, 0, 0, 0, 0.5, None)
+    gains = [first + (last - first) * step / 60 if step < 60 else last for step in range(1, 101)]
+    rows = [
+        {"step": step, "loss": 1 - gain, "flat_loss": 1.0, "spread": 1.0, "pairs_right": 0.5}
+        for step, gain in enumerate(gains, start=1)
+    ]
+    return {found.name: found.what for found in diagnose(plan, data, rows)}
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "above_its_beginning"),
+    [
+        (0.2, -0.5, True),
+        (0.0, -0.2, True),
+        (0.2, -0.05, False),  # about a constant scorer's: it did not learn
+        (-0.5, -0.5, False),  # no worse than it began
+        (-0.5, -0.2, False),
+    ],
+)
+def test_a_loss_that_ended_above_its_beginning_is_a_rate_too_high(
+    first: float, last: float, above_its_beginning: bool
+) -> None:
+    """The spread stays, so that no collapse is said. The log is written by hand: the rate of a whole training
+    falls to 0, and a tiny model then settles at a constant score."""
+    found = _of_a_training(first, last)
+    assert list(found) == ["learning_rate_too_high" if above_its_beginning else "did_not_learn"]
+    if above_its_beginning:
+        assert found["learning_rate_too_high"].startswith("the loss ended above its beginning")
+
+
 def test_a_loss_above_a_constant_scorers_is_not_called_equal_to_it() -> None:
     for rate, change in ((1e-3, "train.learning_rate"), (1e-4, "train.epochs")):
         found = _of_a_log(20, rate, loss=1.06, pairs_right=0.5)["did_not_learn"]
