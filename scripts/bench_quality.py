@@ -9,8 +9,9 @@ binary cross-entropy with `pos_weight` (negatives a positive), learning rate 2e-
 many epochs; bf16 and the most tokens as crosstune has them; its last weights rank the same candidates.
 `--best` adds the best, with the first seed, of that and of three losses at two rates with twice the epochs,
 chosen on the dev queries and candidates that crosstune's verdict is from. nDCG@10 on test, by query the mean
-over the seeds; a paired randomisation test for each collection, Holm over the collections. Work that is done
-is not done again. Several `--jobs` at once are for a GPU with cores to spare; their seconds say nothing.
+over the seeds; a paired randomisation test for each collection, Holm over the collections; then what the
+doctor says of each training. Work that is done is not done again. Several `--jobs` at once are for a GPU with
+cores to spare; their seconds say nothing.
 
     pip install 'crosstune[train]' sentence-transformers
 """
@@ -22,6 +23,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -30,8 +32,9 @@ from bench_domain import collection_names, machine, options_parser, run_domain, 
 from crosstune.data import read_collection
 from crosstune.device import device, device_name
 from crosstune.evaluate import ceiling, compare, holm, per_query
-from crosstune.files import read_json
+from crosstune.files import read_json, without_overflow
 from crosstune.records import Collection, Qrels, Run
+from crosstune.train.doctor.report import read_report
 from crosstune.trec import read_run
 from peer_quality import peer_folder
 
@@ -140,8 +143,18 @@ def _row(collection: Collection, run_dirs: Sequence[Path], peers: Mapping[str, V
             system: [fmean(values[system].values()) for values in found] for system in (*peers, "crosstune")
         },
         "seconds": [read_json(run_dir / ".stages" / "train.json")["seconds"] for run_dir in run_dirs],
+        "diagnoses": {run_dir.name: _diagnoses(run_dir) for run_dir in run_dirs},
         "against": against,
     }
+
+
+def _diagnoses(run_dir: Path) -> list[dict[str, Any]]:
+    """The doctor's, each with its figures. Of a run by an older crosstune those that need its log alone are
+    this one's as well."""
+    found: list[dict[str, Any]] = without_overflow(
+        [asdict(d) for d in read_report(run_dir / "train").diagnoses]
+    )
+    return found
 
 
 def _by_system(qrels: Qrels, run_dir: Path, peers: Mapping[str, Variant]) -> dict[str, ByQuery]:
@@ -174,7 +187,18 @@ def _table(rows: Sequence[Mapping[str, Any]], means: Mapping[str, float], where:
         lines.append("| " + " | ".join(cells) + " |")
     gains = [f"{means['crosstune'] - means[peer]:+.3f}" for peer in peers]
     last = ["mean", "", *(f"{value:.3f}" for value in means.values()), *gains]
-    return "\n".join([*lines, "| " + " | ".join(last) + " |"])
+    return "\n".join([*lines, "| " + " | ".join(last) + " |", "", *_doctor_says(rows)])
+
+
+def _doctor_says(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each run with a diagnosis, or one that there is none."""
+    runs = {(row["collection"], seed): found for row in rows for seed, found in row["diagnoses"].items()}
+    said = [
+        f"{name}, seed {seed}: the doctor says " + ", ".join(f"{d['name']} {d['evidence']}" for d in found)
+        for (name, seed), found in runs.items()
+        if found
+    ]
+    return said or [f"the doctor has no diagnosis of any of the {len(runs)} trainings"]
 
 
 def _gain(found: Mapping[str, Any]) -> str:

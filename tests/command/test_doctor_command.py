@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shutil
@@ -90,6 +91,28 @@ def test_a_stopped_run_is_exit_1_and_mended_by_what_is_said(
     after = json.loads(_call(capsys, "doctor", tmp_path / "run", "--json").out)
     assert after["state"] == "done"
     assert after["plan"]["learning_rate"] == 1e-4
+
+
+def test_the_benchmark_of_quality_keeps_what_the_doctor_says(
+    healthy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(DOCUMENT.parents[1] / "scripts")
+    bench = importlib.import_module("bench_quality")
+    leaking = tmp_path / "14"
+    shutil.copytree(healthy / "train", leaking / "train")
+    kept = json.loads((leaking / "train" / "doctor.json").read_text())
+    kept["data"]["leaks"] |= {"equal": 20}
+    (leaking / "train" / "doctor.json").write_text(json.dumps(kept))
+    row = {
+        "collection": "words",
+        "diagnoses": {"13": bench._diagnoses(healthy), "14": bench._diagnoses(leaking)},
+    }
+    assert [d["name"] for found in row["diagnoses"].values() for d in found] == ["label_leak"]
+    (line,) = bench._doctor_says([row])
+    assert line.startswith("words, seed 14: the doctor says label_leak")
+    assert "'with_the_text_of_a_training_query': 20" in line
+    row["diagnoses"].pop("14")
+    assert bench._doctor_says([row]) == ["the doctor has no diagnosis of any of the 1 trainings"]
 
 
 def test_a_folder_without_a_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
