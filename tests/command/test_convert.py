@@ -146,9 +146,13 @@ def test_rows_without_negatives_are_a_collection_and_no_groups(tmp_path: Path, c
 def test_a_folder_with_splits_keeps_them(tmp_path: Path, crosstune: Crosstune) -> None:
     jsonl(tmp_path / "in" / "train.jsonl", ROWS[:7])
     jsonl(tmp_path / "in" / "validation.jsonl", ROWS[7:])
-    assert crosstune("convert", "in", "out").code == 0
+    assert crosstune("convert", "in", "out", "--test", 0).code == 0
     qrels = read_collection(tmp_path / "out").qrels
-    assert (len(qrels["train"]), len(qrels["dev"])) == (7, 3)
+    assert {split: len(judged) for split, judged in qrels.items()} == {"train": 7, "dev": 3}
+    drawn = crosstune("convert", "in", "with_test")
+    assert "splits kept as the input has them; test, which it has not, drawn by query" in drawn.err
+    qrels = read_collection(tmp_path / "with_test").qrels
+    assert {split: len(judged) for split, judged in qrels.items()} == {"train": 6, "dev": 3, "test": 1}
 
 
 def test_held_out_rows_never_get_among_the_others(tmp_path: Path, crosstune: Crosstune) -> None:
