@@ -17,6 +17,7 @@ from crosstune.label_sources import LabelSource
 from crosstune.records import SPLITS, Split
 
 WORDS = "river stone cloud bread lamp chair paper glass horse train bottle window garden pencil".split()  # noqa: SIM905
+DRAWN = "which it has not, drawn by query with seed 13"
 
 
 def _store(pairs: list[tuple[str, str]], sides: dict[str, Split] | None = None) -> Store:
@@ -107,41 +108,39 @@ def test_a_split_alone_is_divided_as_an_input_without_splits(split: Split) -> No
     assert (f"from {split} (--{split} 0 keeps it whole)" in told) == (split != "train")
 
 
-def test_test_is_drawn_from_train_and_none_of_dev_is_near_it() -> None:
+def _near_ten(stays: Split, pool: Split) -> tuple[Store, set[str], set[str]]:
+    """50 queries, ten of them in `stays`, and nearly these ten again in `pool` with the other 40; the ten,
+    and those near them."""
     queries = _queries(50)
-    sides: dict[str, Split] = {query: "dev" if n < 10 else "train" for n, query in enumerate(queries)}
-    near: dict[str, Split] = {f"{query}?": "train" for query in queries[:10]}
-    store = _with_splits(sides | near)
-    told = divide(store, SplitRule(0.1, 0.7))
-    assert "; test, which it has not, drawn by query with seed 13" in told
+    sides: dict[str, Split] = {query: stays if n < 10 else pool for n, query in enumerate(queries)}
+    near: dict[str, Split] = {f"{query}?": pool for query in queries[:10]}
+    return _with_splits(sides | near), {*queries[:10]}, {*near}
+
+
+@pytest.mark.parametrize(
+    ("stays", "pool", "rule", "drawn", "count", "said"),
+    [
+        (
+            "dev",
+            "train",
+            SplitRule(0.1, 0.7),
+            "test",
+            35,
+            "; test, which it has not, drawn by query with seed 13",
+        ),
+        ("test", "dev", SplitRule(0.1, 0.1), "train", 36, "but dev: train, " + DRAWN),
+        ("test", "train", SplitRule(0.7), "dev", 35, "; dev, " + DRAWN),
+    ],
+)
+def test_what_is_drawn_is_not_near_a_split_that_is_there(
+    stays: Split, pool: Split, rule: SplitRule, drawn: Split, count: int, said: str
+) -> None:
+    store, ten, near = _near_ten(stays, pool)
+    assert said in divide(store, rule)
     found = _sides(store)
-    assert {query for query, split in found.items() if split == "dev"} == {*queries[:10]}
-    assert {found[query] for query in near} == {"train"}
-    assert sorted(found.values()).count("test") == 35
-
-
-def test_train_is_drawn_from_dev_and_none_of_test_is_near_it() -> None:
-    queries = _queries(50)
-    sides: dict[str, Split] = {query: "test" if n < 10 else "dev" for n, query in enumerate(queries)}
-    near: dict[str, Split] = {f"{query}?": "dev" for query in queries[:10]}
-    store = _with_splits(sides | near)
-    told = divide(store, SplitRule(0.1, 0.1))
-    assert "but dev: train, which it has not, drawn by query" in told
-    found = _sides(store)
-    assert {query for query, split in found.items() if split == "test"} == {*queries[:10]}
-    assert {found[query] for query in near} == {"dev"}
-    assert sorted(found.values()).count("train") == 36
-
-
-def test_what_is_nearly_a_test_query_is_not_drawn_for_dev() -> None:
-    queries = _queries(50)
-    sides: dict[str, Split] = {query: "test" if n < 10 else "train" for n, query in enumerate(queries)}
-    near: dict[str, Split] = {f"{query}?": "train" for query in queries[:10]}
-    store = _with_splits(sides | near)
-    divide(store, SplitRule(0.7))
-    found = _sides(store)
-    assert {found[query] for query in near} == {"train"}
-    assert sorted(found.values()).count("dev") == 35
+    assert {query for query, split in found.items() if split == stays} == ten
+    assert {found[query] for query in near} == {pool}
+    assert sorted(found.values()).count(drawn) == count
 
 
 @settings(max_examples=20, deadline=None)

@@ -32,9 +32,6 @@ def find_equal(
     nothing is left is equal to none.
 
     `known`, `asked`: id -> text; `advance` is called with 1 for each asked text."""
-    from rapidfuzz import process
-    from rapidfuzz.distance import Indel
-
     ids = {text: known_id for known_id, raw in known.items() if (text := normal(raw))}
     texts = {text: text for text in ids}
     equal: dict[str, str] = {}
@@ -46,15 +43,24 @@ def find_equal(
             continue
         if text in ids:
             equal[asked_id] = ids[text]
-        elif found := process.extractOne(
-            text,
-            perhaps_near(text, texts),
-            scorer=Indel.normalized_similarity,
-            processor=None,
-            score_cutoff=NEAR,
-        ):
-            near[asked_id] = ids[found[2]]
+        elif (found := nearest(text, texts)) is not None:
+            near[asked_id] = ids[found]
     return equal, near
+
+
+def nearest(text: str, others: Mapping[Key, str]) -> Key | None:
+    """Of the texts that are nearly equal to this one, the most similar; all are `normal`."""
+    from rapidfuzz import process
+    from rapidfuzz.distance import Indel
+
+    found = process.extractOne(
+        text,
+        perhaps_near(text, others),
+        scorer=Indel.normalized_similarity,
+        processor=None,
+        score_cutoff=NEAR,
+    )
+    return found[2] if found else None
 
 
 def perhaps_near(text: str, others: Mapping[Key, str]) -> Mapping[Key, str]:

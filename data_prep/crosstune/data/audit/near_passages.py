@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from crosstune.near_equal import NEAR, find_equal, normal, perhaps_near
+from crosstune.near_equal import find_equal, nearest, normal
 
 EACH_WITH_EACH = 100_000
 """Pairs up to which all are compared: about a second of abstracts."""
@@ -34,9 +34,6 @@ def find_equal_passages(
 def _by_rare_words(
     known: Mapping[str, str], asked: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    from rapidfuzz import process
-    from rapidfuzz.distance import Indel
-
     texts = {known_id: normal(text) for known_id, text in known.items()}
     questions = {asked_id: normal(text) for asked_id, text in asked.items()}
     ids = {text: known_id for known_id, text in texts.items()}
@@ -50,14 +47,8 @@ def _by_rare_words(
             continue
         hits = Counter(d for word in _rarest(text, spread, ASKED_BY) for d in shared_by.get(word, ()))
         candidates = {d: texts[d] for d, count in hits.items() if count >= needed[d]}
-        if found := process.extractOne(
-            text,
-            perhaps_near(text, candidates),
-            scorer=Indel.normalized_similarity,
-            processor=None,
-            score_cutoff=NEAR,
-        ):
-            near[asked_id] = found[2]
+        if (found := nearest(text, candidates)) is not None:
+            near[asked_id] = found
     return equal, near
 
 
