@@ -57,6 +57,18 @@ def test_the_main_job(tmp_path: Path, recipe: Path, crosstune: Crosstune) -> Non
     assert [*root.glob("**/tokens")] == [root / ".cache" / "tokens"]
 
 
+def test_a_second_call_loads_no_model(recipe: Path, crosstune: Crosstune) -> None:
+    """transformers alone takes seconds to import."""
+    assert crosstune("run", recipe).code == 0
+    code = (
+        "import sys; sys.modules['transformers'] = None; from crosstune.cli import main; main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, "run", str(recipe)]
+    again = subprocess.run(command, cwd=recipe.parent, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert _skipped(again.stderr) == list(STAGES)
+
+
 @pytest.mark.slow
 def test_a_changed_setting_runs_its_stage_and_the_later_ones(recipe: Path, crosstune: Crosstune) -> None:
     crosstune("run", recipe)

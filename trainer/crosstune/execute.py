@@ -88,7 +88,9 @@ def _run_all(
             else:
                 _work_or_show(pipeline, stage, as_json=as_json)
             if stage.name == "collection" and isinstance(pipeline, Pipeline):
-                refuse_at_once(pipeline.recipe, folder)
+                is_left = pipeline.recipe.curve or not all(is_done(folder, later) for later in stages)
+                if is_left:  # where nothing is, no library is loaded to look at the base
+                    refuse_at_once(pipeline.recipe, folder)
         curve = _or_show(pipeline, None, lambda: _curve(pipeline), as_json=as_json)
     ranked = None
     if query is not None and isinstance(pipeline, Pipeline):
